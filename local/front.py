@@ -1,0 +1,329 @@
+"""The local AWS endpoint: a proxy in front of the emulator, for the functions and for the Graph simulator.
+
+Three things are wanted from AWS that the emulator does not do:
+
+- It answers for `{api}.execute-api.{region}.amazonaws.com`, the host in the deployed notification URL.
+- It shows what email and SMS subscribers get: the emulator accepts those subscriptions but delivers nothing. For https
+  subscriptions it is the subscriber: it confirms, and keeps what arrives.
+- It has outages on demand, so that tests see what the functions do then.
+
+Under `/_local/` it has an interface of its own, JSON over HTTP:
+
+    GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
+    POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "delaySeconds": 10}
+    DELETE /_local/faults                            everything works again
+    POST   /_local/pager/{name}                      the address of an http subscriber
+
+It prints one line of JSON when it listens, and ends on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import re
+import signal
+import sys
+import threading
+import time
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?(?::\d+)?$")
+CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/[a-z0-9-]+/([a-z0-9-]+)/aws4_request")
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "host"}
+EMAIL_FOOTER = (
+    "\n\n--\nIf you wish to stop receiving notifications from this topic, please click or visit the link below to "
+    "unsubscribe:\n{unsubscribe}\n\nPlease do not reply directly to this email. If you have any questions or comments "
+    "regarding this email, please contact us at https://aws.amazon.com/support\n"
+)
+
+
+class Deliveries:
+    """What subscribers got, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self._items: list[dict] = []
+        self._changed = threading.Condition()
+
+    def add(self, **delivery: object) -> None:
+        with self._changed:
+            self._items.append({"number": len(self._items) + 1, "at": time.time(), **delivery})
+            self._changed.notify_all()
+
+    def after(self, number: int, wait: float) -> list[dict]:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) > number, timeout=wait)
+            return self._items[number:]
+
+
+class Faults:
+    """Which services are out of order, and how."""
+
+    def __init__(self) -> None:
+        self._faults: list[dict] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: dict) -> None:
+        with self._lock:
+            self._faults.append(dict(fault))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def hit(self, service: str, action: str) -> dict | None:
+        """The fault that this call meets, counted down if it has a number of `times`."""
+        with self._lock:
+            for fault in self._faults:
+                if fault["service"] != service or fault.get("action", action) != action:
+                    continue
+                if "times" in fault:
+                    fault["times"] -= 1
+                    if fault["times"] <= 0:
+                        self._faults.remove(fault)
+                return fault
+        return None
+
+
+class Upstream:
+    """The emulator."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._connections = threading.local()
+
+    def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, list, bytes]:
+        # A kept connection may have been closed by the other side since; a fresh one is tried before giving up.
+        for fresh in (False, True):
+            connection = getattr(self._connections, "connection", None)
+            if fresh or connection is None:
+                connection = http.client.HTTPConnection(self.address, timeout=60)
+                self._connections.connection = connection
+            try:
+                connection.request(method, target, body=body, headers=headers)
+                answer = connection.getresponse()
+                return answer.status, answer.getheaders(), answer.read()
+            except (http.client.HTTPException, OSError):
+                connection.close()
+                if fresh:
+                    raise
+        raise AssertionError("unreachable")
+
+    def sns(self, credentials: str, **parameters: str) -> ElementTree.Element:
+        """The answer of a call of Amazon SNS, with the credentials of another request."""
+        body = urllib.parse.urlencode(parameters).encode()
+        headers = {
+            "Host": self.address,
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Authorization": credentials,
+        }
+        status, _, answer = self.send("POST", "/", headers, body)
+        if status != 200:
+            raise RuntimeError(f"{parameters['Action']} was answered with {status}")
+        return ElementTree.fromstring(answer)
+
+
+def messages_of(form: dict[str, str]) -> list[dict[str, str]]:
+    """The messages of a Publish or PublishBatch call, each with the id of its batch entry."""
+    if form.get("Action") == "Publish":
+        return [{"id": "", **{key: form.get(key, "") for key in ("Message", "Subject", "MessageStructure")}}]
+    entries = []
+    number = 1
+    prefix = "PublishBatchRequestEntries.member.{}."
+    while (start := prefix.format(number)) + "Id" in form:
+        entry = {key: form.get(start + key, "") for key in ("Message", "Subject", "MessageStructure")}
+        entries.append({"id": form[start + "Id"], **entry})
+        number += 1
+    return entries
+
+
+def body_for(protocol: str, message: dict[str, str]) -> str:
+    """What a subscriber of this protocol gets: its own part of a structured message, or the default."""
+    if message["MessageStructure"] != "json":
+        return message["Message"]
+    parts = json.loads(message["Message"])
+    return parts.get(protocol, parts["default"])
+
+
+def text_of(element: ElementTree.Element, name: str) -> str | None:
+    """The text of the child `name`, whatever its XML namespace."""
+    for child in element.iter():
+        if child.tag.rpartition("}")[2] == name:
+            return child.text
+    return None
+
+
+class Front:
+    """The state that all connections share."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.deliveries = Deliveries()
+        self.faults = Faults()
+
+    def published(self, credentials: str, form: dict[str, str], answer: bytes, accepted_at: float) -> None:
+        """Delivers what the topic accepted at `accepted_at` to its email and SMS subscribers."""
+        topic = form.get("TopicArn") or form.get("TargetArn", "")
+        result = ElementTree.fromstring(answer)
+        accepted = {text_of(each, "Id") or "": text_of(each, "MessageId") for each in result.iter()
+                    if each.tag.rpartition("}")[2] in ("member", "PublishResult") and text_of(each, "MessageId")}
+        subscriptions = self.upstream.sns(credentials, Action="ListSubscriptionsByTopic", TopicArn=topic)
+        for message in messages_of(form):
+            if message["id"] not in accepted:
+                continue
+            shared = {"topic": topic, "messageId": accepted[message["id"]]}
+            self.deliveries.add(protocol="published", acceptedAt=accepted_at, **shared)
+            for member in subscriptions.iter():
+                if member.tag.rpartition("}")[2] != "member":
+                    continue
+                protocol, endpoint = text_of(member, "Protocol"), text_of(member, "Endpoint")
+                if protocol == "email":
+                    unsubscribe = f"https://sns.amazonaws.com/unsubscribe.html?SubscriptionArn={text_of(member, 'SubscriptionArn')}"
+                    self.deliveries.add(
+                        protocol="email", to=endpoint, **shared,
+                        subject=message["Subject"] or "AWS Notification Message",
+                        body=body_for("email", message) + EMAIL_FOOTER.format(unsubscribe=unsubscribe),
+                    )
+                elif protocol == "sms":
+                    self.deliveries.add(protocol="sms", to=endpoint, **shared, body=body_for("sms", message))
+
+    def pager(self, name: str, headers: dict[str, str], body: bytes) -> None:
+        """Takes what an http subscriber is sent: confirms a subscription, keeps a notification."""
+        envelope = json.loads(body)
+        if envelope["Type"] == "SubscriptionConfirmation":
+            self.upstream.sns(
+                "AWS4-HMAC-SHA256 Credential=test/20000101/us-east-1/sns/aws4_request, SignedHeaders=host, Signature=0",
+                Action="ConfirmSubscription", TopicArn=envelope["TopicArn"], Token=envelope["Token"],
+            )
+        else:
+            self.deliveries.add(
+                protocol="http", to=name, topic=envelope["TopicArn"], messageId=envelope["MessageId"],
+                headers=headers, body=body.decode(),
+            )
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    front: Front
+
+    def serve(self) -> None:
+        body = self.read_body()
+        path, _, query = self.path.partition("?")
+        if path.startswith("/_local/"):
+            self.serve_local(path.removeprefix("/_local/"), dict(urllib.parse.parse_qsl(query)), body)
+        else:
+            self.forward(body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = serve
+
+    def read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(parts)
+
+    def serve_local(self, path: str, query: dict[str, str], body: bytes) -> None:
+        front = self.front
+        if (self.command, path) == ("GET", "deliveries"):
+            found = front.deliveries.after(int(query.get("after", 0)), float(query.get("wait", 0)))
+            self.answer_json(200, found)
+        elif (self.command, path) == ("POST", "faults"):
+            front.faults.add(json.loads(body))
+            self.answer_json(200, {})
+        elif (self.command, path) == ("DELETE", "faults"):
+            front.faults.clear()
+            self.answer_json(200, {})
+        elif self.command == "POST" and path.startswith("pager/"):
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            front.pager(path.removeprefix("pager/"), headers, body)
+            self.answer_json(200, {})
+        else:
+            self.answer_json(404, {"message": "no such thing here"})
+
+    def forward(self, body: bytes) -> None:
+        front = self.front
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        headers["Host"] = front.upstream.address
+        if api := API_HOST.match(self.headers.get("Host", "")):
+            headers["Host"] = f"{api[1]}.execute-api.localhost"
+        headers["Content-Length"] = str(len(body))
+
+        credentials = self.headers.get("Authorization", "")
+        signed = CREDENTIAL.search(credentials)
+        service = signed[1] if signed else "execute-api" if api else ""
+        form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)) if service == "sns" else {}
+        action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        if fault := front.faults.hit(service, action):
+            time.sleep(fault.get("delaySeconds", 0))
+            if "status" in fault:
+                self.answer_fault(service, fault["status"])
+                return
+        status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
+        accepted_at = time.time()
+        self.answer(status, answered, answer)
+        # Only now, so that the publisher does not wait for it.
+        if status == 200 and action in ("Publish", "PublishBatch"):
+            front.published(credentials, form, answer, accepted_at)
+
+    def answer_fault(self, service: str, status: int) -> None:
+        if service == "sns":
+            body = (
+                "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalError</Code><Message>out of order</Message>"
+                "</Error><RequestId>0</RequestId></ErrorResponse>"
+            )
+            self.answer(status, [("Content-Type", "text/xml")], body.encode())
+        else:
+            self.answer_json(status, {"__type": "InternalServerError", "message": "out of order"})
+
+    def answer_json(self, status: int, value: object) -> None:
+        self.answer(status, [("Content-Type", "application/json")], json.dumps(value).encode())
+
+    def answer(self, status: int, headers: list, body: bytes) -> None:
+        try:
+            self.send_response(status)
+            for name, value in headers:
+                if name.lower() not in HOP_BY_HOP | {"date", "server"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):
+            # The caller has given up; a fault with a delay is there to see that it does.
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        sys.stderr.write(f"{self.command} {self.headers.get('Host', '')} {format % args}\n")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # The functions' clients open several connections at once.
+    request_queue_size = 64
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--port", type=int, default=0)
+    arguments.add_argument("--upstream", required=True, help="HOST:PORT of the emulator")
+    given = arguments.parse_args()
+    Handler.front = Front(Upstream(given.upstream))
+    server = Server(("127.0.0.1", given.port), Handler)
+    # shutdown() waits for the serving thread, which is the one that signals interrupt.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+    print(json.dumps({"listening": f"http://127.0.0.1:{server.server_port}"}), flush=True)
+    server.serve_forever(poll_interval=0.1)
+
+
+if __name__ == "__main__":
+    main()
