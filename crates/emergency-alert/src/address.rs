@@ -1,0 +1,217 @@
+//! How a location is written for people.
+
+use crate::location::Location;
+use crate::text::{CUT_MARK, clean, cut};
+use crate::wording;
+
+/// The longest part of an address in a message, in bytes. A whole message stays readable and far below any limit.
+const MAX_PART_BYTES: usize = 400;
+
+/// A location in the pieces that stand on one line of an envelope each; cleaned and of bounded length.
+pub(crate) struct Address {
+    /// The organisation.
+    pub(crate) company: Option<String>,
+    /// The building or other named place.
+    pub(crate) place: Option<String>,
+    /// House number, street and suffix.
+    pub(crate) street: Option<String>,
+    /// Floor, suite, room.
+    pub(crate) unit: Option<String>,
+    /// City, state and postal code.
+    pub(crate) city: Option<String>,
+    /// The county, marked as such.
+    pub(crate) county: Option<String>,
+    /// The country or region.
+    pub(crate) country: Option<String>,
+    /// Latitude and longitude in degrees; both or none.
+    pub(crate) coordinates: Option<String>,
+}
+
+impl Address {
+    pub(crate) fn new(location: &Location) -> Self {
+        let company = part(location.company_name.as_ref());
+        Self {
+            place: part(location.display_name.as_ref()).filter(|place| Some(place) != company.as_ref()),
+            company,
+            street: street_line(location),
+            unit: unit_line(location),
+            city: city_line(location),
+            county: part(location.county.as_ref()).map(|county| wording::county(&county)),
+            country: part(location.country_or_region.as_ref()),
+            coordinates: coordinates(location),
+        }
+    }
+
+    /// The address as on an envelope, without the coordinates.
+    pub(crate) fn envelope(&self) -> Vec<&str> {
+        [&self.company, &self.place, &self.street, &self.unit, &self.city, &self.county, &self.country]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect()
+    }
+
+    /// The envelope on one line, else the coordinates.
+    pub(crate) fn one_line(&self) -> Option<String> {
+        let lines = self.envelope();
+        if lines.is_empty() { self.coordinates.clone() } else { Some(lines.join(", ")) }
+    }
+
+    /// What a short message must say for somebody to start walking: the street and the floor or room; without a
+    /// street everything else that leads there.
+    pub(crate) fn shortest(&self) -> Vec<&str> {
+        let parts: [&Option<String>; 5] = if self.street.is_some() {
+            [&self.street, &self.unit, &None, &None, &None]
+        } else {
+            [&self.place, &self.company, &self.unit, &self.city, &self.coordinates]
+        };
+        parts.into_iter().filter_map(Option::as_deref).collect()
+    }
+
+    /// What adds to [`Address::shortest`], most helpful first.
+    pub(crate) fn more(&self) -> Vec<&str> {
+        if self.street.is_none() {
+            return Vec::new();
+        }
+        [&self.place, &self.city, &self.company].into_iter().filter_map(Option::as_deref).collect()
+    }
+
+    /// Whether there is nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.envelope().is_empty() && self.coordinates.is_none()
+    }
+}
+
+fn part(text: Option<&String>) -> Option<String> {
+    let text = cut(&clean(text?), MAX_PART_BYTES, CUT_MARK);
+    (!text.is_empty()).then_some(text)
+}
+
+/// Some senders repeat house number and suffix in the street; they are written once.
+fn street_line(location: &Location) -> Option<String> {
+    let street = part(location.street.as_ref())?;
+    let words: Vec<String> = street.split(' ').map(str::to_lowercase).collect();
+    let number = part(location.house_number.as_ref())
+        .filter(|number| words.first().is_none_or(|first| *first != number.to_lowercase()));
+    let suffix = part(location.street_suffix.as_ref())
+        .filter(|suffix| words.last().is_none_or(|last| *last != suffix.to_lowercase()));
+    Some([number, Some(street), suffix].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+fn unit_line(location: &Location) -> Option<String> {
+    // A house number without a street still narrows the search.
+    let house = match part(location.street.as_ref()) {
+        Some(_) => None,
+        None => part(location.house_number.as_ref()).map(|number| wording::house(&number)),
+    };
+    let unit = part(location.additional_info.as_ref()).map(|unit| wording::unit(&unit));
+    let line: Vec<String> = [house, unit].into_iter().flatten().collect();
+    (!line.is_empty()).then(|| line.join(", "))
+}
+
+fn city_line(location: &Location) -> Option<String> {
+    let region: Vec<String> =
+        [&location.state, &location.postal_code].into_iter().filter_map(|text| part(text.as_ref())).collect();
+    let city = part(location.city.as_ref());
+    let line = [city, (!region.is_empty()).then(|| region.join(" "))];
+    let line: Vec<String> = line.into_iter().flatten().collect();
+    (!line.is_empty()).then(|| line.join(", "))
+}
+
+fn coordinates(location: &Location) -> Option<String> {
+    // Five decimals are about a metre.
+    Some(format!("{:.5}, {:.5}", location.latitude?, location.longitude?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    fn full() -> Location {
+        Location {
+            display_name: some("Building 7"),
+            company_name: some("Contoso Ltd"),
+            house_number: some("725"),
+            street: some("Microsoft Way"),
+            street_suffix: some("NE"),
+            additional_info: some("Floor 7, Room 712"),
+            city: some("Redmond"),
+            county: some("King"),
+            state: some("WA"),
+            postal_code: some("98052"),
+            country_or_region: some("United States"),
+            latitude: Some(47.6396),
+            longitude: Some(-122.128_123_4),
+            text: None,
+        }
+    }
+
+    #[test]
+    fn an_envelope_has_every_part() {
+        let address = Address::new(&full());
+        assert_eq!(
+            address.envelope(),
+            [
+                "Contoso Ltd",
+                "Building 7",
+                "725 Microsoft Way NE",
+                "Floor 7, Room 712",
+                "Redmond, WA 98052",
+                "County: King",
+                "United States"
+            ]
+        );
+        assert_eq!(address.coordinates.as_deref(), Some("47.63960, -122.12812"));
+        assert_eq!(address.shortest(), ["725 Microsoft Way NE", "Floor 7, Room 712"]);
+        assert_eq!(address.more(), ["Building 7", "Redmond, WA 98052", "Contoso Ltd"]);
+    }
+
+    #[test]
+    fn number_and_suffix_in_the_street_are_not_repeated() {
+        let repeated = Location { street: some("725 Microsoft Way ne"), ..full() };
+        assert_eq!(Address::new(&repeated).street.as_deref(), Some("725 Microsoft Way ne"));
+        let similar = Location { street: some("7250 Line"), ..full() };
+        assert_eq!(Address::new(&similar).street.as_deref(), Some("725 7250 Line NE"));
+    }
+
+    #[test]
+    fn a_bare_number_within_the_building_is_labelled() {
+        let bare = Location { additional_info: some("700"), ..full() };
+        assert_eq!(Address::new(&bare).unit.as_deref(), Some("Floor/room 700"));
+    }
+
+    #[test]
+    fn a_name_equal_to_the_company_is_written_once() {
+        let same = Location { display_name: some("Contoso Ltd"), ..full() };
+        assert_eq!(Address::new(&same).envelope().iter().filter(|line| **line == "Contoso Ltd").count(), 1);
+    }
+
+    #[test]
+    fn without_a_street_everything_else_leads_there() {
+        let no_street = Location { street: None, ..full() };
+        let address = Address::new(&no_street);
+        assert_eq!(
+            address.shortest(),
+            [
+                "Building 7",
+                "Contoso Ltd",
+                "House number 725, Floor 7, Room 712",
+                "Redmond, WA 98052",
+                "47.63960, -122.12812"
+            ]
+        );
+        assert!(address.more().is_empty());
+    }
+
+    #[test]
+    fn one_line_falls_back_to_complete_coordinates() {
+        let only = Location { latitude: Some(1.0), longitude: Some(2.0), ..Location::default() };
+        assert_eq!(Address::new(&only).one_line().as_deref(), Some("1.00000, 2.00000"));
+        let half = Location { latitude: Some(1.0), ..Location::default() };
+        assert!(Address::new(&half).is_empty());
+        assert_eq!(Address::new(&half).one_line(), None);
+    }
+}

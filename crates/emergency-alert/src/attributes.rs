@@ -1,0 +1,35 @@
+//! The attributes by which subscribers filter alerts.
+
+use crate::document::AlertDocument;
+use crate::text::{clean, cut};
+
+/// The longest value, in bytes.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// The event type of an alert that has none, so that a filter can name every alert.
+const UNKNOWN_EVENT_TYPE: &str = "unknown";
+
+/// The attributes of an alert; those without a value are left out.
+pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)> {
+    let event_type = document.event_type.as_deref().unwrap_or(UNKNOWN_EVENT_TYPE);
+    [
+        ("eventType", event_type),
+        ("policyName", &document.policy_name),
+        ("tenantId", &document.tenant_id),
+        ("callId", document.call_id.as_deref().unwrap_or_default()),
+        ("numberDialed", document.number_dialed.as_deref().unwrap_or_default()),
+        ("isTest", flag(document.is_test)),
+        ("verified", flag(document.verified)),
+        ("degraded", flag(document.degraded)),
+        ("city", document.location.city.as_deref().unwrap_or_default()),
+    ]
+    .into_iter()
+    // The character set of attributes is XML's; what cleaning leaves belongs to it.
+    .map(|(name, value)| (name, cut(&clean(value), MAX_VALUE_BYTES, "")))
+    .filter(|(_, value)| !value.is_empty())
+    .collect()
+}
+
+fn flag(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}

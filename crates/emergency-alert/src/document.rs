@@ -1,0 +1,122 @@
+//! The alert document: the JSON that machines read.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use jiff::Timestamp;
+
+use crate::call::Caller;
+use crate::location::Location;
+use crate::text::cut;
+
+/// The version of the alert document. Versions with the same major number only add members.
+pub const SCHEMA_VERSION: &str = "1.0";
+
+/// The JSON Schema (2020-12) of the alert document.
+pub const ALERT_SCHEMA: &str = include_str!("../schema/alert-1.0.json");
+
+/// The largest alert document, in bytes. Its place is in a JSON string inside an SNS message of 256 KiB, where
+/// escaping can double it.
+pub const MAX_JSON_BYTES: usize = 100_000;
+
+/// What an alert says, for machines. Serialised, absent values are null, never missing.
+#[derive(Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the members are those of the JSON document")]
+pub struct AlertDocument {
+    /// [`SCHEMA_VERSION`]
+    pub schema_version: &'static str,
+    /// The id of the call event.
+    pub call_id: Option<String>,
+    /// `callStarted`, `callEnded`, or what else Graph sent.
+    pub event_type: Option<String>,
+    /// Whether the number dialled is a test number.
+    pub is_test: bool,
+    /// Whether the sender's signature was checked.
+    pub verified: bool,
+    /// Whether the details of the call could not be read.
+    pub degraded: bool,
+    /// Whether texts were cut or `raw` was left out to keep to [`MAX_JSON_BYTES`].
+    pub truncated: bool,
+    /// The emergency calling policy under which the call was made.
+    pub policy_name: String,
+    /// The tenant in which the call was made.
+    pub tenant_id: String,
+    /// The emergency number dialled, as sent.
+    pub number_dialed: Option<String>,
+    /// When the event happened; serialised as RFC 3339 in UTC.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub occurred_at: Option<Timestamp>,
+    /// When the notification arrived; serialised as RFC 3339 in UTC.
+    #[serde(serialize_with = "rfc3339")]
+    pub received_at: Timestamp,
+    /// Whole seconds between the two; negative when the clocks disagree.
+    pub age_seconds: Option<i64>,
+    /// Who called.
+    pub caller: Caller,
+    /// Where the caller is, or is registered to be.
+    pub location: Location,
+    /// The whole decrypted document as received.
+    pub raw: Value,
+}
+
+impl AlertDocument {
+    /// The document as JSON. It is at most [`MAX_JSON_BYTES`] long once it is [`AlertDocument::bounded`].
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and JSON values always serialise")
+    }
+
+    /// The same, within [`MAX_JSON_BYTES`]: first without `raw`, which says everything twice; if that is not enough,
+    /// with its texts cut.
+    pub(crate) fn bounded(mut self) -> Self {
+        let mut longest = MAX_JSON_BYTES;
+        while self.json().len() > MAX_JSON_BYTES {
+            self.truncated = true;
+            if self.raw.is_null() {
+                // Escaping may lengthen a text sixfold, so the right length is found by trying.
+                longest /= 2;
+                self.cut_texts(longest);
+            }
+            self.raw = Value::Null;
+        }
+        self
+    }
+
+    fn cut_texts(&mut self, longest: usize) {
+        let Caller { display_name, upn, phone_number } = &mut self.caller;
+        let own = [&mut self.call_id, &mut self.event_type, &mut self.number_dialed, display_name, upn, phone_number];
+        for text in own.into_iter().chain(self.location.texts_mut()).flatten() {
+            *text = cut(text, longest, "");
+        }
+        for text in [&mut self.policy_name, &mut self.tenant_id] {
+            *text = cut(text, longest, "");
+        }
+    }
+}
+
+/// Shows nothing personal.
+impl fmt::Debug for AlertDocument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertDocument")
+            .field("call_id", &self.call_id)
+            .field("event_type", &self.event_type)
+            .field("is_test", &self.is_test)
+            .field("verified", &self.verified)
+            .field("degraded", &self.degraded)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rfc3339<S: Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(moment)
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn optional_rfc3339<S: Serializer>(moment: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match moment {
+        Some(moment) => serializer.collect_str(moment),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,126 @@
+//! Making foreign text safe for the layout of a message: one line, visible, of bounded length, and if need be in a
+//! smaller alphabet.
+
+use deunicode::deunicode_char;
+
+/// What follows text that was cut.
+pub(crate) const CUT_MARK: &str = "[...]";
+
+/// `text` on one line: white space and control characters become single spaces; characters that change the direction
+/// of writing or show nothing are left out.
+pub(crate) fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_whitespace() || c.is_control() {
+            if !out.is_empty() && !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else if !is_invisible(c) {
+            out.push(c);
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// `text` in at most `max` bytes of UTF-8, cut at a character boundary and marked with `mark` where it is longer.
+pub(crate) fn cut(text: &str, max: usize, mark: &str) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max.saturating_sub(mark.len()));
+    format!("{}{mark}", text[..end].trim_end())
+}
+
+/// Cleaned `text` in printable ASCII.
+pub(crate) fn ascii(text: &str) -> String {
+    transliterate(text, |c| c.is_ascii())
+}
+
+/// Cleaned `text` in the basic GSM 7-bit alphabet (3GPP TS 23.038), without its extension table: each character is
+/// one septet.
+pub(crate) fn gsm7(text: &str) -> String {
+    transliterate(text, is_gsm7).chars().filter_map(basic_gsm7).collect()
+}
+
+fn transliterate(text: &str, keep: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in clean(text).chars() {
+        if keep(c) {
+            out.push(c);
+        } else {
+            out.push_str(deunicode_char(c).unwrap_or_default());
+        }
+    }
+    // Transliterations may bring spaces of their own.
+    clean(&out)
+}
+
+/// The nearest character of the basic table; the extension table's cost two septets each.
+fn basic_gsm7(c: char) -> Option<char> {
+    match c {
+        '[' | '{' => Some('('),
+        ']' | '}' => Some(')'),
+        '\\' | '|' => Some('/'),
+        '^' | '`' => Some('\''),
+        '~' => Some('-'),
+        c => is_gsm7(c).then_some(c),
+    }
+}
+
+fn is_gsm7(c: char) -> bool {
+    matches!(c, ' '..='Z' | '_' | 'a'..='z') || "£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà".contains(c)
+}
+
+/// Bidirectional controls, zero-width characters, tags and noncharacters. Joiners stay: scripts and emoji need them.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fdd0}'..='\u{fdef}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    ) || u32::from(c) & 0xfffe == 0xfffe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clean_text_is_one_visible_line() {
+        assert_eq!(clean("  a\r\n\tb\u{0}\u{85}c\u{2028}d  "), "a b c d");
+        assert_eq!(clean("\u{202e}evil\u{2066} \u{feff}x\u{ffff}\u{1fffe}"), "evil x");
+        assert_eq!(clean("\u{200b}\u{202c}"), "");
+        assert_eq!(clean("👩\u{200d}🚒 Zoë"), "👩\u{200d}🚒 Zoë");
+    }
+
+    #[test]
+    fn cut_text_ends_at_a_character_boundary_with_the_mark() {
+        assert_eq!(cut("ééééé", 10, "..."), "ééééé");
+        assert_eq!(cut("éééééé", 10, "..."), "ééé...");
+        assert_eq!(cut("ab cdefgh", 6, "..."), "ab...");
+    }
+
+    #[test]
+    fn ascii_is_transliterated() {
+        assert_eq!(ascii("Zoë Łukasz"), "Zoe Lukasz");
+        assert_eq!(ascii("王小明"), "Wang Xiao Ming");
+        assert_eq!(ascii("٠١٢-３"), "012-3");
+        assert!(ascii("a\u{10fffd}b").is_ascii());
+    }
+
+    #[test]
+    fn gsm7_keeps_its_own_letters_and_replaces_the_rest() {
+        assert_eq!(gsm7("Zoë Müller é @ £"), "Zoe Müller é @ £");
+        assert_eq!(gsm7("[a] {b} ~^`|\\ €5"), "(a) (b) -''// EUR5");
+        assert_eq!(gsm7("“Łódź” – 王"), "\"Lodz\" - Wang");
+    }
+}

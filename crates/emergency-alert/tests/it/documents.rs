@@ -1,0 +1,185 @@
+//! Reading documents, and the alert document made of them.
+
+use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification, UnreadableCall};
+use serde_json::{Value, json};
+
+use crate::samples::{alert, call, caller, flat, microsoft, microsoft_with, notification, parsed, settings};
+
+#[test]
+fn microsofts_example_is_read_completely() {
+    assert_eq!(
+        parsed(&alert(&microsoft())),
+        json!({
+            "schemaVersion": "1.0",
+            "callId": "11111111-0000-0000-0000-000000000000",
+            "eventType": "callStarted",
+            "isTest": false,
+            "verified": true,
+            "degraded": false,
+            "truncated": false,
+            "policyName": "EmergencyPolicy",
+            "tenantId": "84841066-274d-4ec0-a5c1-276be684bdd3",
+            "numberDialed": "911",
+            "occurredAt": "2024-01-01T10:00:00Z",
+            "receivedAt": "2024-01-01T10:00:03.2Z",
+            "ageSeconds": 3,
+            "caller": {"displayName": "Adele Vance", "upn": "adele.vance@contoso.com", "phoneNumber": "14255550100"},
+            "location": {
+                "text": "Contoso Ltd, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, County: King, United States",
+                "displayName": null,
+                "companyName": "Contoso Ltd",
+                "houseNumber": "725",
+                "street": "Microsoft Way",
+                "streetSuffix": "NE",
+                "additionalInfo": "700",
+                "city": "Redmond",
+                "county": "King",
+                "state": "WA",
+                "postalCode": "98052",
+                "countryOrRegion": "United States",
+                "latitude": 47.6396,
+                "longitude": -122.1281
+            },
+            "raw": microsoft()
+        })
+    );
+}
+
+#[test]
+fn a_flat_document_is_read_completely() {
+    let document = parsed(&alert(&flat()));
+    assert_eq!(document["callId"], "22222222-0000-0000-0000-000000000000");
+    assert_eq!(document["numberDialed"], "112");
+    assert_eq!(document["occurredAt"], "2024-07-01T10:00:00.1234567Z");
+    assert_eq!(
+        document["location"],
+        json!({
+            "text": "Contoso GmbH, Haus Süd, 135 Straße des 17. Juni, 3. Stock, Raum 301, Berlin, 10623, Deutschland",
+            "displayName": "Haus Süd",
+            "companyName": "Contoso GmbH",
+            "houseNumber": "135",
+            "street": "Straße des 17. Juni",
+            "streetSuffix": null,
+            "additionalInfo": "3. Stock, Raum 301",
+            "city": "Berlin",
+            "county": null,
+            "state": null,
+            "postalCode": "10623",
+            "countryOrRegion": "Deutschland",
+            "latitude": 52.5122,
+            "longitude": 13.3271
+        })
+    );
+    assert_eq!(document["raw"], flat());
+}
+
+#[test]
+fn what_the_inner_event_lacks_is_taken_from_the_wrapper() {
+    let read = call(&json!({"id": "outer", "callEventType": "callEnded", "emergencyCallEvent": {"policyName": "P"}}));
+    assert_eq!(read.call_id.as_deref(), Some("outer"));
+    assert_eq!(read.event_type.as_deref(), Some("callEnded"));
+    assert_eq!(read.policy_name.as_deref(), Some("P"));
+    let both = call(&json!({"id": "outer", "emergencyCallEvent": {"id": "inner"}}));
+    assert_eq!(both.call_id.as_deref(), Some("inner"));
+}
+
+#[test]
+fn the_envelopes_id_serves_where_the_document_has_none() {
+    assert_eq!(parsed(&alert(&json!({})))["callId"], "33333333-0000-0000-0000-000000000000");
+}
+
+#[test]
+fn nothing_or_nonsense_in_every_member_is_null_and_the_raw_document_is_kept() {
+    let nonsense = json!({"emergencyCallEvent": {
+        "id": {}, "callEventType": [], "eventDateTime": "soon", "emergencyNumberDialed": false,
+        "callerInfo": {"displayName": 1.5, "upn": null, "phoneNumber": "", "location": {
+            "address": {"street": ["x"], "additionalData": "none"}, "coordinates": {"latitude": "far", "longitude": 181}
+        }}
+    }});
+    let no_id = Notification { call_id: None, ..notification() };
+    for document in [nonsense, json!({}), json!({"emergencyCallEvent": "x", "callerInfo": 7})] {
+        let mut read = parsed(&Alert::from_call(call(&document), &no_id, &settings()));
+        assert_eq!(read["raw"].take(), document);
+        for pointer in ["/callId", "/eventType", "/numberDialed", "/occurredAt", "/ageSeconds"] {
+            assert_eq!(read.pointer(pointer), Some(&Value::Null), "{pointer}");
+        }
+        for member in read["caller"].as_object().unwrap().values().chain(read["location"].as_object().unwrap().values())
+        {
+            assert_eq!(member, &Value::Null);
+        }
+        assert_eq!(read["isTest"], false);
+    }
+}
+
+#[test]
+fn absurd_coordinates_are_no_coordinates() {
+    let document = microsoft_with("/callerInfo/location/coordinates", json!({"latitude": "147.6", "longitude": 1e9}));
+    let read = parsed(&alert(&document));
+    assert_eq!((&read["location"]["latitude"], &read["location"]["longitude"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn only_what_is_no_json_object_is_unreadable() {
+    for document in ["", "null", "[]", "7", "\"{}\"", "{", "{\"a\":}", "{} {}"] {
+        assert_eq!(EmergencyCall::from_resource(document.as_bytes()), Err(UnreadableCall), "{document}");
+    }
+    assert!(EmergencyCall::from_resource(b"\xef\xbb\xbf {} \n").is_ok());
+    assert!(EmergencyCall::from_resource(&[0xff, 0xfe, b'{', 0, b'}', 0]).is_err());
+}
+
+#[test]
+fn bytes_that_are_no_utf8_cost_their_character_only() {
+    let read = EmergencyCall::from_resource(b"{\"callerInfo\": {\"displayName\": \"Zo\xeb\", \"phoneNumber\": \"1\"}}")
+        .unwrap();
+    assert_eq!(read.caller.display_name.as_deref(), Some("Zo\u{fffd}"));
+    assert_eq!(read.caller.phone_number.as_deref(), Some("1"));
+}
+
+#[test]
+fn the_age_may_be_negative_and_the_envelopes_policy_wins() {
+    let early = Notification {
+        received_at: "2024-01-01T09:59:50Z".parse().unwrap(),
+        policy_name: "Envelope".to_owned(),
+        verified: false,
+        ..notification()
+    };
+    let read = parsed(&Alert::from_call(call(&microsoft()), &early, &settings()));
+    assert_eq!(read["ageSeconds"], -10);
+    assert_eq!(read["policyName"], "Envelope");
+    assert_eq!(read["verified"], false);
+}
+
+#[test]
+fn test_numbers_mark_and_nothing_else_does() {
+    for (number, test) in [("933", true), ("tel:9-3-3", true), ("911", false), ("9339", false)] {
+        let alert = alert(&microsoft_with("/emergencyNumberDialed", json!(number)));
+        assert_eq!((alert.is_test(), &parsed(&alert)["isTest"]), (test, &json!(test)), "{number}");
+    }
+    assert!(!alert(&caller(&json!({"displayName": "933", "phoneNumber": "933"}))).is_test());
+}
+
+#[test]
+fn a_degraded_document_says_what_the_envelope_says() {
+    let alert = Alert::degraded(DegradedReason::Undecryptable, "f", &notification(), &settings());
+    assert_eq!(alert.degraded_reason(), Some(DegradedReason::Undecryptable));
+    assert!(!alert.is_test());
+    let document = parsed(&alert);
+    assert_eq!(document["degraded"], true);
+    assert_eq!(document["callId"], "33333333-0000-0000-0000-000000000000");
+    assert_eq!(document["policyName"], "EmergencyPolicy");
+    assert_eq!(document["tenantId"], "84841066-274d-4ec0-a5c1-276be684bdd3");
+    assert_eq!(document["receivedAt"], "2024-01-01T10:00:03.2Z");
+    for member in ["eventType", "numberDialed", "occurredAt", "ageSeconds", "raw"] {
+        assert_eq!(document[member], Value::Null, "{member}");
+    }
+}
+
+#[test]
+fn debug_output_shows_nothing_personal() {
+    let call = call(&microsoft());
+    let alert = alert(&microsoft());
+    let shown = format!("{call:?} {:?} {:?} {alert:?} {:?}", call.caller, call.location, alert.document());
+    for secret in ["Adele", "adele.vance", "14255550100", "Microsoft Way", "Contoso", "47.6", "Redmond"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}

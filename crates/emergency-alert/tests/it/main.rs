@@ -1,0 +1,11 @@
+//! The crate from outside: real documents in, alerts out.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod documents;
+mod identity;
+mod limits;
+mod messages;
+mod properties;
+mod samples;
+mod schema;
