@@ -1,0 +1,64 @@
+//! The HTTP server. It is its own, because a fault can close a connection without an answer.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::{IntoResponse as _, Response};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt as _;
+
+use super::world::World;
+use super::{control, entra, graph};
+
+/// Serves connections until it is cancelled.
+pub(crate) async fn serve(listener: TcpListener, world: Arc<World>) {
+    let router = Router::new()
+        .merge(entra::routes())
+        .merge(graph::routes())
+        .merge(control::routes())
+        .fallback(graph::unknown_path)
+        .with_state(Arc::clone(&world));
+    loop {
+        // A connection that its peer gave up already is no reason to stop.
+        if let Ok((stream, peer)) = listener.accept().await {
+            world.spawn(connection(stream, peer, router.clone()));
+        }
+    }
+}
+
+/// The mark of an answer that must not be sent.
+#[derive(Clone, Copy)]
+struct WithoutAnswer;
+
+/// An answer that closes the connection instead.
+pub(crate) fn without_answer() -> Response {
+    let mut response = ().into_response();
+    response.extensions_mut().insert(WithoutAnswer);
+    response
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a fault closes the connection")]
+struct Closed;
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let response: Result<Response, Infallible> = router.oneshot(request).await;
+            let Ok(response) = response;
+            if response.extensions().get::<WithoutAnswer>().is_some() { Err(Closed) } else { Ok(response) }
+        }
+    });
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
