@@ -126,23 +126,19 @@ fn coordinates(location: &Location) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     fn full() -> Location {
         Location {
-            display_name: some("Building 7"),
-            company_name: some("Contoso Ltd"),
-            house_number: some("725"),
-            street: some("Microsoft Way"),
-            street_suffix: some("NE"),
-            additional_info: some("Floor 7, Room 712"),
-            city: some("Redmond"),
-            county: some("King"),
-            state: some("WA"),
-            postal_code: some("98052"),
-            country_or_region: some("United States"),
+            display_name: Some("Building 7".to_owned()),
+            company_name: Some("Contoso Ltd".to_owned()),
+            house_number: Some("725".to_owned()),
+            street: Some("Microsoft Way".to_owned()),
+            street_suffix: Some("NE".to_owned()),
+            additional_info: Some("Floor 7, Room 712".to_owned()),
+            city: Some("Redmond".to_owned()),
+            county: Some("King".to_owned()),
+            state: Some("WA".to_owned()),
+            postal_code: Some("98052".to_owned()),
+            country_or_region: Some("United States".to_owned()),
             latitude: Some(47.6396),
             longitude: Some(-122.128_123_4),
             text: None,
@@ -171,21 +167,21 @@ mod tests {
 
     #[test]
     fn number_and_suffix_in_the_street_are_not_repeated() {
-        let repeated = Location { street: some("725 Microsoft Way ne"), ..full() };
+        let repeated = Location { street: Some("725 Microsoft Way ne".to_owned()), ..full() };
         assert_eq!(Address::new(&repeated).street.as_deref(), Some("725 Microsoft Way ne"));
-        let similar = Location { street: some("7250 Line"), ..full() };
+        let similar = Location { street: Some("7250 Line".to_owned()), ..full() };
         assert_eq!(Address::new(&similar).street.as_deref(), Some("725 7250 Line NE"));
     }
 
     #[test]
     fn a_bare_number_within_the_building_is_labelled() {
-        let bare = Location { additional_info: some("700"), ..full() };
+        let bare = Location { additional_info: Some("700".to_owned()), ..full() };
         assert_eq!(Address::new(&bare).unit.as_deref(), Some("Floor/room 700"));
     }
 
     #[test]
     fn a_name_equal_to_the_company_is_written_once() {
-        let same = Location { display_name: some("Contoso Ltd"), ..full() };
+        let same = Location { display_name: Some("Contoso Ltd".to_owned()), ..full() };
         assert_eq!(Address::new(&same).envelope().iter().filter(|line| **line == "Contoso Ltd").count(), 1);
     }
 
