@@ -1,1 +1,18 @@
-//! Placeholder
+#![doc = include_str!("../README.md")]
+
+pub mod endpoints;
+pub mod entra;
+pub mod error;
+pub mod http;
+mod operator_text;
+pub mod signing_keys;
+pub mod subscription;
+pub mod subscriptions;
+#[cfg(test)]
+mod testing;
+
+pub use endpoints::{GraphEndpoint, LoginEndpoint};
+pub use entra::{AccessToken, Credential, TokenError};
+pub use error::{GraphError, GraphErrorKind};
+pub use subscription::{NewSubscription, Renewal, Subscription};
+pub use subscriptions::Graph;

@@ -1,0 +1,199 @@
+//! The addresses of Microsoft Graph and Microsoft Entra.
+
+use std::{fmt, net::IpAddr};
+
+use graph_notifications::TenantId;
+use reqwest::Url;
+
+/// Microsoft Graph with its version: `https://graph.microsoft.com/v1.0`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GraphEndpoint {
+    text: String,
+    origin: String,
+}
+
+/// Microsoft Entra's sign-in host: `https://login.microsoftonline.com`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LoginEndpoint(String);
+
+/// The text is no address that secrets may be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// Not a URL with a host.
+    #[error("it is not an address such as https://graph.microsoft.com/v1.0")]
+    NotAnAddress,
+    /// Tokens and secrets would cross the network in clear.
+    #[error("it must begin with https:// (http:// is accepted for loopback hosts only)")]
+    NotHttps,
+    /// A user name, a password, a query or a fragment.
+    #[error("it must hold no user name, password, query or fragment")]
+    TooMuch,
+    /// A path where the sign-in host must stand alone.
+    #[error("it must name a host without a path")]
+    Path,
+}
+
+impl GraphEndpoint {
+    /// Reads an address. A slash at its end is of no account.
+    ///
+    /// # Errors
+    /// If it is none, is not `https` (plain `http` is for loopback hosts only), or holds credentials, a query or a fragment.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let url = parse(text)?;
+        let origin = url.origin().ascii_serialization();
+        Ok(Self { text: format!("{origin}{}", url.path().trim_end_matches('/')), origin })
+    }
+
+    /// The scope to ask Entra for: every application permission that an administrator consented to for this Graph.
+    #[must_use]
+    pub fn token_scope(&self) -> String {
+        format!("{}/.default", self.origin)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.text)
+    }
+
+    /// Whether a link that Graph sent leads to this Graph: the token must go nowhere else.
+    pub(crate) fn is_origin_of(&self, link: &str) -> bool {
+        Url::parse(link).is_ok_and(|url| {
+            url.origin().ascii_serialization() == self.origin && url.username().is_empty() && url.password().is_none()
+        })
+    }
+}
+
+impl LoginEndpoint {
+    /// Reads an address. A slash at its end is of no account.
+    ///
+    /// # Errors
+    /// As for [`GraphEndpoint::parse`], and if the address has a path.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let url = parse(text)?;
+        if url.path() != "/" {
+            return Err(EndpointError::Path);
+        }
+        Ok(Self(url.origin().ascii_serialization()))
+    }
+
+    /// The issuer of this tenant's v2.0 tokens. (That of v1.0 tokens, `https://sts.windows.net/{tenant}/`, is the same
+    /// whatever the sign-in host.)
+    #[must_use]
+    pub fn v2_issuer(&self, tenant: TenantId) -> String {
+        format!("{}/{tenant}/v2.0", self.0)
+    }
+
+    pub(crate) fn url(&self, tenant: TenantId, path: &str) -> String {
+        format!("{}/{tenant}/{path}", self.0)
+    }
+
+    /// The address as text, without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn parse(text: &str) -> Result<Url, EndpointError> {
+    let url = Url::parse(text).map_err(|_| EndpointError::NotAnAddress)?;
+    let host = url.host_str().ok_or(EndpointError::NotAnAddress)?;
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(host) => {}
+        _ => return Err(EndpointError::NotHttps),
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(EndpointError::TooMuch);
+    }
+    Ok(url)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Display for GraphEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for GraphEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for LoginEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for LoginEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scope_names_the_origin_without_the_version() {
+        let endpoint = GraphEndpoint::parse("https://graph.microsoft.com/v1.0/").unwrap();
+        assert_eq!(endpoint.token_scope(), "https://graph.microsoft.com/.default");
+        assert_eq!(endpoint.url("/subscriptions"), "https://graph.microsoft.com/v1.0/subscriptions");
+        let local = GraphEndpoint::parse("http://127.0.0.1:8080/v1.0").unwrap();
+        assert_eq!(local.token_scope(), "http://127.0.0.1:8080/.default");
+    }
+
+    #[test]
+    fn the_issuer_names_the_tenant() {
+        let tenant = "AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee".parse().unwrap();
+        let endpoint = LoginEndpoint::parse("https://login.microsoftonline.com/").unwrap();
+        assert_eq!(
+            endpoint.v2_issuer(tenant),
+            "https://login.microsoftonline.com/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/v2.0"
+        );
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_hosts_only() {
+        for good in ["http://localhost:1/v1.0", "http://127.0.0.1", "http://127.9.9.9/", "http://[::1]:1/x"] {
+            assert!(GraphEndpoint::parse(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["http://graph.microsoft.com/v1.0", "http://localhost.example.com", "http://10.0.0.1", "ftp://localhost"]
+        {
+            assert_eq!(GraphEndpoint::parse(bad).unwrap_err(), EndpointError::NotHttps, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_into_an_address_is_refused() {
+        for bad in ["https://user@host", "https://:pass@host", "https://host/v1.0?x=1", "https://host/#x"] {
+            assert_eq!(GraphEndpoint::parse(bad).unwrap_err(), EndpointError::TooMuch, "{bad}");
+        }
+        for bad in ["", "graph.microsoft.com", "https://", "data:x"] {
+            assert!(GraphEndpoint::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(LoginEndpoint::parse("https://host/common").unwrap_err(), EndpointError::Path);
+    }
+
+    #[test]
+    fn a_link_belongs_to_graph_only_with_the_same_scheme_host_and_port() {
+        let endpoint = GraphEndpoint::parse("https://graph.microsoft.com/v1.0").unwrap();
+        assert!(endpoint.is_origin_of("https://graph.microsoft.com/v1.0/subscriptions?$skiptoken=1"));
+        for foreign in [
+            "https://graph.microsoft.com.evil.example/v1.0",
+            "http://graph.microsoft.com/v1.0",
+            "https://graph.microsoft.com:8443/v1.0",
+            "https://graph.microsoft.com@evil.example/",
+            "https://x@graph.microsoft.com/",
+            "/v1.0/subscriptions",
+        ] {
+            assert!(!endpoint.is_origin_of(foreign), "{foreign}");
+        }
+    }
+}

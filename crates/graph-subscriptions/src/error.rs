@@ -1,0 +1,296 @@
+//! What Graph answers when it does not do what it was asked.
+
+use std::{fmt, time::Duration};
+
+use serde::Deserialize;
+
+use crate::{http::Answer, operator_text::operator_text};
+
+/// Graph did not do what it was asked, or nobody knows whether it did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphError {
+    /// What it comes to.
+    pub kind: GraphErrorKind,
+    /// The HTTP status; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// Graph's own word, such as `ResourceNotFound` or `ExtensionError`.
+    pub code: Option<String>,
+    /// What Graph or the network said, of bounded length and without what was secret in the request.
+    pub message: String,
+    /// What to quote to Microsoft's support.
+    pub request_id: Option<String>,
+    /// How long Graph asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// What an error comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GraphErrorKind {
+    /// There is no such subscription (any more), or no such resource to subscribe to.
+    NotFound,
+    /// A subscription for the same resource exists.
+    Conflict,
+    /// The notification address did not answer Graph's validation request as it should, or not in time.
+    HandshakeFailed,
+    /// The permission or its consent is missing, or a quota is used up.
+    Forbidden,
+    /// The token is not accepted.
+    Unauthorized,
+    /// Too many requests.
+    Throttled,
+    /// Graph, or the service behind it, cannot answer now.
+    Unavailable,
+    /// The request itself is not accepted.
+    Invalid,
+    /// An answer that Graph should not give.
+    Unexpected,
+    /// No answer: whether Graph did what it was asked is unknown.
+    Transport,
+}
+
+impl GraphError {
+    /// Whether the same request may succeed a moment later.
+    ///
+    /// A handshake that failed is among these: a cold start or a lost packet is enough to miss it.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            GraphErrorKind::HandshakeFailed
+                | GraphErrorKind::Throttled
+                | GraphErrorKind::Unavailable
+                | GraphErrorKind::Transport
+        )
+    }
+
+    /// Whether Graph may have done what it was asked all the same.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self.kind, GraphErrorKind::Transport | GraphErrorKind::Unavailable | GraphErrorKind::Unexpected)
+    }
+
+    pub(crate) fn transport(message: String) -> Self {
+        Self { kind: GraphErrorKind::Transport, status: None, code: None, message, request_id: None, retry_after: None }
+    }
+
+    pub(crate) fn unexpected(answer: &Answer, message: &str) -> Self {
+        Self {
+            kind: GraphErrorKind::Unexpected,
+            status: Some(answer.status.as_u16()),
+            code: None,
+            message: message.to_owned(),
+            request_id: answer.request_id.clone(),
+            retry_after: None,
+        }
+    }
+
+    /// The error that an answer speaks of.
+    pub(crate) fn from_answer(answer: &Answer, secrets: &[&str]) -> Self {
+        let said = serde_json::from_slice::<Envelope>(&answer.body).map(|envelope| envelope.error).unwrap_or_default();
+        let status = answer.status.as_u16();
+        let request_id = said.inner_error.and_then(|inner| inner.request_id).or_else(|| answer.request_id.clone());
+        Self {
+            kind: kind(status, said.code.as_deref(), &said.message),
+            status: Some(status),
+            code: said.code.map(|code| operator_text(&code, secrets)),
+            message: operator_text(&said.message, secrets),
+            request_id: request_id.map(|id| operator_text(&id, secrets)),
+            retry_after: answer.retry_after,
+        }
+    }
+}
+
+fn kind(status: u16, code: Option<&str>, message: &str) -> GraphErrorKind {
+    // `ExtensionError` wraps the answer of the service behind Graph, and the outer status may be another one.
+    let status = match code {
+        Some("ExtensionError") => inner_status(message).unwrap_or(status),
+        _ => status,
+    };
+    match status {
+        400 if is_handshake(message) => GraphErrorKind::HandshakeFailed,
+        401 => GraphErrorKind::Unauthorized,
+        403 => GraphErrorKind::Forbidden,
+        404 | 410 => GraphErrorKind::NotFound,
+        409 => GraphErrorKind::Conflict,
+        429 => GraphErrorKind::Throttled,
+        408 | 500..=599 => GraphErrorKind::Unavailable,
+        400..=499 => GraphErrorKind::Invalid,
+        _ => GraphErrorKind::Unexpected,
+    }
+}
+
+/// The free text of an `ExtensionError`: `Operation: Create; Exception: [Status Code: Conflict; Reason: ...]`.
+fn inner_status(message: &str) -> Option<u16> {
+    let (_, rest) = message.split_once("Status Code:")?;
+    let name: String = rest.trim_start().chars().take_while(char::is_ascii_alphanumeric).collect();
+    Some(match name.as_str() {
+        "BadRequest" => 400,
+        "Unauthorized" => 401,
+        "Forbidden" => 403,
+        "NotFound" => 404,
+        "Conflict" => 409,
+        "Gone" => 410,
+        "TooManyRequests" => 429,
+        "InternalServerError" => 500,
+        "BadGateway" => 502,
+        "ServiceUnavailable" => 503,
+        "GatewayTimeout" => 504,
+        number => number.parse().ok().filter(|status| (400..600).contains(status))?,
+    })
+}
+
+/// Such as "Subscription validation request timed out." and "Notification endpoint must respond with 200 OK to
+/// validation request.", but not "Certificate validation error: ...".
+fn is_handshake(message: &str) -> bool {
+    let message = message.to_lowercase();
+    message.contains("validation")
+        && !message.contains("certificate validation")
+        && ["validation request", "timed out", "endpoint", "notificationurl"].iter().any(|sign| message.contains(sign))
+}
+
+impl fmt::Display for GraphError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            GraphErrorKind::NotFound => "Microsoft Graph does not know it",
+            GraphErrorKind::Conflict => "Microsoft Graph already has a subscription for this policy",
+            GraphErrorKind::HandshakeFailed => {
+                "Microsoft Graph asked the notification address to prove itself, and it did not answer as it should or not in time"
+            }
+            GraphErrorKind::Forbidden => {
+                "Microsoft Graph forbids it: check that the app has CallEvents-Emergency.Read.All with admin consent"
+            }
+            GraphErrorKind::Unauthorized => "Microsoft Graph does not accept the access token",
+            GraphErrorKind::Throttled => "Microsoft Graph gets too many requests",
+            GraphErrorKind::Unavailable => "Microsoft Graph is not available",
+            GraphErrorKind::Invalid => "Microsoft Graph does not accept the request",
+            GraphErrorKind::Unexpected => "Microsoft Graph gave an unexpected answer",
+            GraphErrorKind::Transport => "Microsoft Graph did not answer",
+        };
+        f.write_str(what)?;
+        let mut details = Vec::new();
+        details.extend(self.status.map(|status| format!("status {status}")));
+        details.extend(self.code.clone());
+        details.extend(Some(self.message.clone()).filter(|message| !message.is_empty()));
+        details.extend(self.request_id.as_ref().map(|id| format!("request-id {id}")));
+        if details.is_empty() { Ok(()) } else { write!(f, " ({})", details.join("; ")) }
+    }
+}
+
+impl std::error::Error for GraphError {}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Said,
+}
+
+#[derive(Deserialize, Default)]
+struct Said {
+    code: Option<String>,
+    #[serde(default)]
+    message: String,
+    #[serde(rename = "innerError", alias = "innererror")]
+    inner_error: Option<Inner>,
+}
+
+#[derive(Deserialize)]
+struct Inner {
+    #[serde(rename = "request-id")]
+    request_id: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            retry_after: None,
+            request_id: Some("from-header".to_owned()),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn error(status: u16, code: &str, message: &str) -> GraphError {
+        let body = serde_json::json!({"error": {"code": code, "message": message, "innerError": {"request-id": "r1"}}});
+        GraphError::from_answer(&answer(status, &body.to_string()), &["hunter2"])
+    }
+
+    #[test]
+    fn each_answer_is_of_its_kind() {
+        use GraphErrorKind::{
+            Conflict, Forbidden, HandshakeFailed, Invalid, NotFound, Throttled, Unauthorized, Unavailable, Unexpected,
+        };
+        for (status, code, message, kind, retryable) in [
+            (400, "InvalidRequest", "Subscription validation request timed out.", HandshakeFailed, true),
+            (
+                400,
+                "ValidationError",
+                "Notification endpoint must respond with 200 OK to validation request.",
+                HandshakeFailed,
+                true,
+            ),
+            (400, "ValidationError", "Certificate validation error: Cannot find the requested object.", Invalid, false),
+            (400, "InvalidRequest", "Expiration is too far in the future.", Invalid, false),
+            (
+                401,
+                "InvalidAuthenticationToken",
+                "Lifetime validation failed, the token is expired.",
+                Unauthorized,
+                false,
+            ),
+            (403, "Forbidden", "", Forbidden, false),
+            (404, "ResourceNotFound", "", NotFound, false),
+            (409, "Conflict", "", Conflict, false),
+            (429, "TooManyRequests", "", Throttled, true),
+            (500, "InternalServerError", "", Unavailable, true),
+            (503, "serviceNotAvailable", "", Unavailable, true),
+            (504, "", "", Unavailable, true),
+            (302, "", "", Unexpected, false),
+            (
+                500,
+                "ExtensionError",
+                "Operation: Create; Exception: [Status Code: Conflict; Reason: must be deleted]",
+                Conflict,
+                false,
+            ),
+            (
+                401,
+                "ExtensionError",
+                "Operation: Update; Exception: [Status Code: NotFound; Reason: x]",
+                NotFound,
+                false,
+            ),
+            (403, "ExtensionError", "Operation: Create; Exception: [Status Code: 503; Reason: x]", Unavailable, true),
+            (403, "ExtensionError", "Operation: Create; Exception: [Status Code: ; Reason: x]", Forbidden, false),
+            (400, "ExtensionError", "There was an error processing a storage extension.", Invalid, false),
+        ] {
+            let error = error(status, code, message);
+            assert_eq!((error.kind, error.is_retryable()), (kind, retryable), "{status} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn it_keeps_what_support_asks_for_and_no_secret() {
+        let error = error(400, "InvalidRequest", "clientState 'hunter2' is bad");
+        assert_eq!(error.request_id.as_deref(), Some("r1"));
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("InvalidRequest") && text.contains("r1") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn an_answer_that_is_no_error_envelope_is_still_one() {
+        for body in ["", "<html>", "{}", "{\"error\":\"x\"}"] {
+            let error = GraphError::from_answer(&answer(503, body), &[]);
+            assert_eq!((error.kind, error.request_id.as_deref()), (GraphErrorKind::Unavailable, Some("from-header")));
+        }
+    }
+
+    #[test]
+    fn without_a_clear_answer_the_request_may_have_been_carried_out() {
+        assert!(GraphError::transport("x".to_owned()).is_ambiguous() && error(504, "", "").is_ambiguous());
+        assert!(!error(400, "", "").is_ambiguous() && !error(409, "", "").is_ambiguous());
+    }
+}

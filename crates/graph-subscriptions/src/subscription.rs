@@ -1,0 +1,118 @@
+//! A subscription as Graph reports it, and what to send to create or renew one.
+
+use graph_notifications::{ClientState, Policy, PolicyName};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A subscription as Graph reports it. Graph does not give out its client state.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// Graph's name for it.
+    pub id: String,
+    /// What it watches.
+    pub resource: String,
+    /// Where Graph delivers.
+    pub notification_url: String,
+    /// Where Graph sends lifecycle notifications; it cannot be added later.
+    #[serde(default)]
+    pub lifecycle_notification_url: Option<String>,
+    /// When it ends unless renewed.
+    #[serde(rename = "expirationDateTime")]
+    pub expires_at: Timestamp,
+    /// Which certificate Graph encrypts for.
+    #[serde(default)]
+    pub encryption_certificate_id: Option<String>,
+}
+
+impl Subscription {
+    /// The emergency calling policy that it watches; `None` if it watches something else.
+    #[must_use]
+    pub fn policy_name(&self) -> Option<PolicyName> {
+        Policy::name_in_resource(&self.resource)
+    }
+}
+
+/// What to send to create a subscription to the emergency calls under a policy.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSubscription<'a> {
+    /// What to watch.
+    pub policy: &'a Policy,
+    /// Where Graph delivers notifications and lifecycle notifications alike.
+    pub notification_url: &'a str,
+    /// When it ends unless renewed: at most a day ahead.
+    pub expires_at: Timestamp,
+    /// For whom Graph encrypts: an X.509 certificate, DER in base64.
+    pub certificate: &'a str,
+    /// What Graph calls the certificate in each notification: at most 128 characters.
+    pub certificate_id: &'a str,
+    /// The secret that Graph repeats in each notification: at most 128 characters.
+    pub client_state: &'a ClientState,
+}
+
+impl NewSubscription<'_> {
+    /// The body of the request, as "Get change notifications for emergency calls" has it.
+    pub(crate) fn body(&self) -> impl Serialize {
+        CreateBody {
+            // The only value that the page shows, although a call starts and ends.
+            change_type: "updated",
+            notification_url: self.notification_url,
+            lifecycle_notification_url: self.notification_url,
+            resource: self.policy.resource(),
+            include_resource_data: true,
+            encryption_certificate: self.certificate,
+            encryption_certificate_id: self.certificate_id,
+            expiration_date_time: whole_seconds(self.expires_at),
+            client_state: self.client_state.expose(),
+        }
+    }
+}
+
+/// What to send to renew a subscription. The certificate goes along each time, so that a new key takes effect with the
+/// next renewal.
+#[derive(Debug, Clone, Copy)]
+pub struct Renewal<'a> {
+    /// When it ends unless renewed again: at most a day ahead.
+    pub expires_at: Timestamp,
+    /// As in [`NewSubscription`].
+    pub certificate: &'a str,
+    /// As in [`NewSubscription`].
+    pub certificate_id: &'a str,
+}
+
+impl Renewal<'_> {
+    pub(crate) fn body(&self) -> impl Serialize {
+        RenewBody {
+            expiration_date_time: whole_seconds(self.expires_at),
+            encryption_certificate: self.certificate,
+            encryption_certificate_id: self.certificate_id,
+        }
+    }
+}
+
+/// Rounded down: the documents show no fractions.
+fn whole_seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateBody<'a> {
+    change_type: &'a str,
+    notification_url: &'a str,
+    lifecycle_notification_url: &'a str,
+    resource: String,
+    include_resource_data: bool,
+    encryption_certificate: &'a str,
+    encryption_certificate_id: &'a str,
+    expiration_date_time: String,
+    client_state: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RenewBody<'a> {
+    expiration_date_time: String,
+    encryption_certificate: &'a str,
+    encryption_certificate_id: &'a str,
+}
