@@ -1,8 +1,9 @@
 """The local AWS endpoint: a proxy in front of the emulator, for the functions and for the Graph simulator.
 
-Three things are wanted from AWS that the emulator does not do:
+Four things are wanted from AWS that the emulator does not do:
 
 - It answers for `{api}.execute-api.{region}.amazonaws.com`, the host in the deployed notification URL.
+- It answers for a secret that has no value yet as AWS does; the emulator has an empty value there.
 - It shows what email and SMS subscribers get: the emulator accepts those subscriptions but delivers nothing. For https
   subscriptions it is the subscriber: it confirms, and keeps what arrives.
 - It has outages on demand, so that tests see what the functions do then.
@@ -253,8 +254,9 @@ class Handler(BaseHTTPRequestHandler):
     def forward(self, body: bytes) -> None:
         front = self.front
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        headers["Host"] = front.upstream.address
-        if api := API_HOST.match(self.headers.get("Host", "")):
+        # The host is part of what a caller has signed.
+        headers["Host"] = self.headers.get("Host", "")
+        if api := API_HOST.match(headers["Host"]):
             headers["Host"] = f"{api[1]}.execute-api.localhost"
         headers["Content-Length"] = str(len(body))
 
@@ -270,6 +272,12 @@ class Handler(BaseHTTPRequestHandler):
                 return
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
+        if status == 200 and action == "GetSecretValue" and json.loads(answer).get("SecretString") == "":
+            self.answer_json(400, {
+                "__type": "ResourceNotFoundException",
+                "Message": "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT",
+            })
+            return
         self.answer(status, answered, answer)
         # Only now, so that the publisher does not wait for it.
         if status == 200 and action in ("Publish", "PublishBatch"):

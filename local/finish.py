@@ -1,0 +1,94 @@
+"""Completes a deployed stack for local use, and prints what it found and made as JSON.
+
+- The emulator ignores the OpenAPI document in which SAM describes an HTTP API's routes; the same routes are added here.
+- Subscribers of every kind are put on both topics, and a queue behind a rule on the event bus.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import boto3
+from stack import STACK_NAME, TEST_EMAIL, TEST_PHONE
+
+
+def add_routes(api: str) -> None:
+    """Adds the routes that the deployed template declares."""
+    template = boto3.client("cloudformation").get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
+    resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
+    gateway = boto3.client("apigatewayv2")
+    physical = physical_ids()
+    for resource in resources.values():
+        if resource["Type"] != "AWS::ApiGatewayV2::Api":
+            continue
+        for path, operations in resource["Properties"]["Body"]["paths"].items():
+            for method, operation in operations.items():
+                function = physical[function_of(operation["x-amazon-apigateway-integration"])]
+                arn = boto3.client("lambda").get_function(FunctionName=function)["Configuration"]["FunctionArn"]
+                integration = gateway.create_integration(
+                    ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0"
+                )
+                gateway.create_route(
+                    ApiId=api, RouteKey=f"{method.upper()} {path}", Target=f"integrations/{integration['IntegrationId']}"
+                )
+
+
+def function_of(integration: dict) -> str:
+    """The logical name of the function in the integration's address, which reads `...${Name.Arn}/invocations`."""
+    return json.dumps(integration["uri"]).partition("${")[2].rpartition(".Arn}")[0].rpartition("${")[2]
+
+
+def physical_ids() -> dict[str, str]:
+    found = boto3.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
+
+
+def outputs() -> dict[str, str]:
+    stack = boto3.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def queue(name: str) -> tuple[str, str]:
+    """A new queue: its address and its ARN."""
+    sqs = boto3.client("sqs")
+    address = sqs.create_queue(QueueName=name)["QueueUrl"]
+    return address, sqs.get_queue_attributes(QueueUrl=address, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def subscribe(deployed: dict[str, str], front: str) -> dict[str, str]:
+    """Puts subscribers on the topics and the bus; returns the addresses of the queues among them."""
+    sns = boto3.client("sns")
+    alerts, alerts_arn = queue("alerts")
+    tests, tests_arn = queue("tests")
+    bus, bus_arn = queue("events")
+    # The template has subscribed AlertEmail and AlertPhone to the first topic already.
+    for topic, subscriptions in {
+        deployed["AlertTopicArn"]: [("sqs", alerts_arn), ("http", f"{front}/_local/pager/on-call")],
+        deployed["TestTopicArn"]: [
+            ("sqs", tests_arn), ("email", TEST_EMAIL), ("sms", TEST_PHONE), ("http", f"{front}/_local/pager/telephony"),
+        ],
+    }.items():
+        for protocol, endpoint in subscriptions:
+            sns.subscribe(TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
+    events = boto3.client("events")
+    events.put_rule(
+        Name="everything", EventBusName=deployed["EventBusName"], EventPattern=json.dumps({"source": ["teams-emergency-alerts"]})
+    )
+    events.put_targets(Rule="everything", EventBusName=deployed["EventBusName"], Targets=[{"Id": "queue", "Arn": bus_arn}])
+    return {"alerts": alerts, "tests": tests, "events": bus}
+
+
+def main() -> None:
+    description = json.loads(sys.argv[1])
+    deployed, resources = outputs(), physical_ids()
+    add_routes(resources["HttpApi"])
+    print(json.dumps({
+        "outputs": deployed,
+        "resources": resources,
+        "queues": subscribe(deployed, description["front"]),
+    }))
+
+
+if __name__ == "__main__":
+    main()

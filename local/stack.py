@@ -1,0 +1,280 @@
+"""The whole system on this machine: the deployed template on an AWS emulator, and the Graph simulator as the other side.
+
+    python3 local/stack.py up [NAME]       build, start, deploy; prints a JSON description of what runs where
+    python3 local/stack.py down [NAME]     end what `up` started, and remove its files
+    python3 local/stack.py build           only build the functions, for this machine or with ARCH=arm64|x86_64
+
+Everything a stack writes is under `.demo/NAME/`. It needs no AWS account and no tenant: it runs with made-up
+credentials, and all it talks to is on the loopback interface.
+
+The emulator ignores the routes that SAM writes into an HTTP API's OpenAPI document, so they are added after deploying.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import processes
+from tools import ROOT, environment, path_with, say
+
+STACK_NAME = "teams-emergency-alerts"
+REGION = "us-east-1"
+TENANT_ID = "8e0f5a3c-6d3b-4d0a-9f5e-2b7c1a4d6e90"
+CLIENT_ID = "c7a4b1d2-3e5f-4a6b-8c9d-0e1f2a3b4c5d"
+CLIENT_SECRET = "local-client-secret"
+POLICIES = ["Global", "Warehouse"]
+ALERT_EMAIL = "security@example.com"
+ALERT_PHONE = "+12065550100"
+TEST_EMAIL = "telephony@example.com"
+TEST_PHONE = "+12065550199"
+
+
+class Failed(Exception):
+    """A step did not work; the text is for the person at the terminal."""
+
+
+def native_architecture() -> str:
+    """This machine's architecture by AWS's name."""
+    return "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+
+
+def aws_environment(endpoint: str, *tools: str) -> dict[str, str]:
+    """An environment in which AWS clients reach the emulator and cannot reach anything else by mistake."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TERM", "CARGO_HOME", "RUSTUP_HOME") if name in os.environ}
+    return {
+        **kept,
+        "PATH": path_with(*tools),
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+
+
+def run(what: str, command: list[str], log: Path, env: dict[str, str], directory: Path = ROOT) -> None:
+    """Runs one long step, with a sign of life every 20 seconds and its output in a file."""
+    say(what)
+    begun = time.monotonic()
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, cwd=directory, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        try:
+            while True:
+                try:
+                    code = process.wait(timeout=20)
+                    break
+                except subprocess.TimeoutExpired:
+                    say(f"  ... {time.monotonic() - begun:.0f} s  {last_sign(log)}")
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if code != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+        raise Failed(f"{tail}\nThis failed: {' '.join(command)}\nIts whole output is in {log}.")
+
+
+def last_sign(log: Path) -> str:
+    """The last thing that cargo said it compiles, or else the last line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    compiling = [line[line.index("Compiling"):] for line in lines if "Compiling" in line]
+    return (compiling or lines or [""])[-1][:90]
+
+
+def build(architecture: str, directory: Path) -> None:
+    """Builds both functions and the simulator."""
+    directory.mkdir(parents=True, exist_ok=True)
+    build_functions(architecture, directory)
+    env = {**os.environ, "CARGO_TERM_COLOR": "never"}
+    command = ["cargo", "build", "--locked", "--package", "end-to-end", "--bin", "graph-simulator"]
+    run("Building the Graph simulator ...", command, directory / "build-simulator.log", env)
+
+
+def build_functions(architecture: str, directory: Path) -> None:
+    """Builds both functions into .aws-sam/build/."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if architecture != native_architecture():
+        check_target("aarch64-unknown-linux-gnu" if architecture == "arm64" else "x86_64-unknown-linux-gnu")
+    sam = environment("sam") / "sam"
+    # The build needs the user's own environment: cargo's registry, certificates, proxies.
+    env = {
+        **os.environ,
+        "PATH": path_with("build"),
+        "SAM_CLI_TELEMETRY": "0",
+        "AWS_DEFAULT_REGION": os.environ.get("AWS_DEFAULT_REGION", REGION),
+        "CARGO_TERM_COLOR": "never",
+    }
+    # sam build hides what cargo says until it ends. The same commands, run first, show progress and leave it little to do.
+    for function in ("receiver", "renewer"):
+        command = ["cargo", "lambda", "build", "--release", *(["--arm64"] if architecture == "arm64" else [])]
+        what = f"Building the {function} for {architecture} (some minutes the first time) ..."
+        run(what, command, directory / f"build-{function}.log", env, ROOT / "functions" / function)
+    command = [str(sam), "build", "--parameter-overrides", f"Architecture={architecture}"]
+    run("Packing the functions with sam build ...", command, directory / "build.log", env)
+
+
+def check_target(target: str) -> None:
+    """Says so if the Rust toolchain has no standard library for this target."""
+    rustc = ["rustc", "--print", "target-libdir", "--target", target]
+    libraries = Path(subprocess.run(rustc, capture_output=True, text=True, check=True).stdout.strip())
+    if not any(libraries.glob("libstd-*")):
+        raise Failed(f"Please install Rust's standard library for that architecture first: rustup target add {target}")
+
+
+def up(name: str = "demo") -> dict:
+    """Builds, starts and deploys everything; returns the description that `down` and the tests use."""
+    down(name)
+    directory = ROOT / ".demo" / name
+    (directory / "tmp").mkdir(parents=True)
+    description: dict = {"name": name, "directory": str(directory), "region": REGION, "processes": []}
+    architecture = native_architecture()
+    try:
+        build(architecture, directory)
+        start_all(description, directory)
+        deploy(description, directory, architecture)
+        finish(description)
+    except BaseException:
+        # The files stay: they say what went wrong.
+        for process in reversed(description["processes"]):
+            processes.stop(process)
+        raise
+    save(description)
+    return description
+
+
+def start_all(description: dict, directory: Path) -> None:
+    """The proxy, the emulator behind it, and the Graph simulator."""
+    say("Starting the AWS emulator and the Graph simulator ...")
+
+    def started(process: dict) -> dict:
+        description["processes"].append(process)
+        save(description)
+        return process
+
+    port = processes.free_port()
+    emulator = f"http://127.0.0.1:{port}"
+    bare = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    front = started(processes.start(
+        "front", [sys.executable, str(ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"], directory, bare
+    ))
+    description["front"] = processes.listening(front)
+    description["emulator"] = emulator
+    ministack = started(processes.start("emulator", [str(environment("emulator") / "ministack")], directory, {
+        # The functions inherit this environment, and on AWS they have nothing else either.
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(directory / "tmp"),
+        "STATE_DIR": str(directory / "tmp"),
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "AWS_ENDPOINT_URL": description["front"],
+        # The functions' calls are held against the roles that the template gives them.
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "NO_PROXY": "127.0.0.1,localhost",
+    }))
+    simulator = started(processes.start("simulator", [
+        str(target_directory() / "debug/graph-simulator"), "--port", "0", "--gateway", description["front"],
+        "--tenant", TENANT_ID, "--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET,
+        *[argument for policy in POLICIES for argument in ("--policy", policy)],
+    ], directory, bare))
+    description["simulator"] = processes.listening(simulator)
+    description["tenantId"], description["clientId"], description["policies"] = TENANT_ID, CLIENT_ID, POLICIES
+    processes.answering(ministack, f"{emulator}/_ministack/health")
+
+
+def target_directory() -> Path:
+    done = subprocess.run(
+        ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return Path(json.loads(done.stdout)["target_directory"])
+
+
+def deploy(description: dict, directory: Path, architecture: str) -> None:
+    parameters = {
+        "TenantId": TENANT_ID,
+        "ClientId": CLIENT_ID,
+        "ClientSecret": CLIENT_SECRET,
+        "PolicyNames": ",".join(POLICIES),
+        "AlertEmail": ALERT_EMAIL,
+        "AlertPhone": ALERT_PHONE,
+        "TimeZone": "America/New_York",
+        "GraphEndpoint": f"{description['simulator']}/v1.0",
+        "LoginEndpoint": description["simulator"],
+        "Architecture": architecture,
+    }
+    command = [
+        str(environment("sam") / "sam"), "deploy", "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+        "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *[f"{key}={value}" for key, value in parameters.items()],
+    ]
+    env = aws_environment(description["emulator"], "sam")
+    run("Deploying the template with sam deploy ...", command, directory / "deploy.log", env)
+
+
+def finish(description: dict) -> None:
+    """What the emulator or a demonstration needs besides the template: done in the environment that has boto3."""
+    finishing = ROOT / "local/finish.py"
+    command = [str(environment("client") / "python"), str(finishing), json.dumps(description)]
+    done = subprocess.run(command, env=aws_environment(description["emulator"]), stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise Failed("The deployed stack could not be completed for local use.")
+    description.update(json.loads(done.stdout))
+
+
+def description_file(name: str) -> Path:
+    return ROOT / ".demo" / name / "stack.json"
+
+
+def save(description: dict) -> None:
+    description_file(description["name"]).write_text(json.dumps(description, indent=2))
+
+
+def load(name: str = "demo") -> dict:
+    try:
+        return json.loads(description_file(name).read_text())
+    except FileNotFoundError:
+        raise Failed("No local stack is up; start one with: make demo KEEP=1") from None
+
+
+def down(name: str = "demo") -> None:
+    """Ends the processes of this stack, if there are any, and removes its files."""
+    if description_file(name).is_file():
+        for process in reversed(load(name)["processes"]):
+            processes.stop(process)
+    shutil.rmtree(ROOT / ".demo" / name, ignore_errors=True)
+
+
+def main() -> None:
+    action, *rest = sys.argv[1:] or ["help"]
+    name = rest[0] if rest else "demo"
+    try:
+        if action == "up":
+            print(json.dumps(up(name), indent=2))
+        elif action == "down":
+            down(name)
+        elif action == "build":
+            build_functions(os.environ.get("ARCH") or native_architecture(), ROOT / ".demo" / "build")
+        else:
+            sys.exit(__doc__)
+    except (Failed, processes.NotReady) as problem:
+        sys.exit(str(problem))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
