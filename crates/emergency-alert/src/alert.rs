@@ -189,6 +189,8 @@ fn empty_document(notification: &Notification) -> AlertDocument {
 }
 
 /// The document with the members of its objects in order, since another delivery may order them differently.
+///
+/// Sorting has an effect only where some crate of the build switches on `preserve_order` of `serde_json`.
 fn canonical(raw: &Value) -> String {
     let mut sorted = raw.clone();
     sorted.sort_all_objects();
