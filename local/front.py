@@ -11,7 +11,7 @@ Four things are wanted from AWS that the emulator does not do:
 Under `/_local/` it has an interface of its own, JSON over HTTP:
 
     GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
-    POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "delaySeconds": 10}
+    POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "hangSeconds": 10}
     DELETE /_local/faults                            everything works again
     POST   /_local/pager/{name}                      the address of an http subscriber
 
@@ -266,10 +266,13 @@ class Handler(BaseHTTPRequestHandler):
         form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)) if service == "sns" else {}
         action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         if fault := front.faults.hit(service, action):
-            time.sleep(fault.get("delaySeconds", 0))
-            if "status" in fault:
+            if "hangSeconds" in fault:
+                # Neither an answer nor an effect.
+                time.sleep(fault["hangSeconds"])
+                self.close_connection = True
+            else:
                 self.answer_fault(service, fault["status"])
-                return
+            return
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
         if status == 200 and action == "GetSecretValue" and json.loads(answer).get("SecretString") == "":
@@ -307,7 +310,7 @@ class Handler(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.wfile.write(body)
         except (BrokenPipeError, ConnectionResetError):
-            # The caller has given up; a fault with a delay is there to see that it does.
+            # The caller has given up.
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:

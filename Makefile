@@ -1,0 +1,38 @@
+# `make` alone lists what there is to do.
+
+PYTHON ?= python3
+export PYTHON
+NUMBER ?= 911
+
+.PHONY: help demo dial down test check build prerequisites
+
+help:
+	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
+	@echo "make dial NUMBER=911  another call, while a demonstration is kept up"
+	@echo "make down             ends a demonstration that was kept up"
+	@echo "make test             all tests, those on the deployed template included"
+	@echo "make check            formatting, lints, documentation, template, licences, unused dependencies"
+	@echo "make build            both functions for this machine; ARCH=arm64 or ARCH=x86_64 for another"
+
+prerequisites:
+	@sh local/prerequisites.sh
+
+demo: prerequisites
+	@KEEP=$(KEEP) $(PYTHON) local/demo.py
+
+dial:
+	@$(PYTHON) local/dial.py $(NUMBER)
+
+down:
+	@$(PYTHON) local/stack.py down
+
+build: prerequisites
+	@ARCH=$(ARCH) $(PYTHON) local/stack.py build
+
+check: prerequisites
+	@sh local/check.sh
+
+test: prerequisites
+	cargo test --workspace --locked
+	@$(PYTHON) local/tools.py client sam build emulator
+	.tools/client/bin/python -m pytest tests/e2e

