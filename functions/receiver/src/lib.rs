@@ -1,1 +1,21 @@
-//! Placeholder
+#![doc = include_str!("../README.md")]
+
+mod authenticating;
+pub mod aws;
+pub mod batch;
+pub mod config;
+pub mod events;
+pub mod handler;
+mod handing_over;
+pub mod http;
+pub mod keyring_cache;
+pub mod live_signing_keys;
+pub mod outside;
+pub mod publication;
+mod reading;
+mod rejection;
+mod schedule;
+mod telemetry;
+
+pub use config::Config;
+pub use handler::Receiver;

@@ -1,0 +1,23 @@
+//! The AWS SDK's configuration.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{self, rustls_provider::CryptoMode},
+};
+
+/// Configuration for all clients: credentials and region from the function's environment, TLS through rustls and ring.
+///
+/// `connect` bounds the connecting, `attempt` each attempt as a whole; `retries` says how many there are.
+pub async fn sdk_config(connect: Duration, attempt: Duration, retries: RetryConfig) -> SdkConfig {
+    let http = Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder().connect_timeout(connect).operation_attempt_timeout(attempt).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .load()
+        .await
+}

@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+pub mod aws;
+pub mod environment;
+pub mod metrics;

@@ -1,0 +1,191 @@
+//! The outside as it is: AWS's services through their SDK, and Entra over HTTP.
+
+use std::time::Duration;
+
+use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_sdk_dynamodb::{error::DisplayErrorContext, types::AttributeValue};
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use graph_notifications::{SigningKeys, TenantId};
+use graph_subscriptions::{LoginEndpoint, http, signing_keys, signing_keys::TokenVersion};
+use jiff::Timestamp;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Config,
+    events::{BusEvent, SOURCE},
+    outside::{CallFailed, FetchSigningKeys, FindPublished, MarkPublished, Publish, PutEvents, ReadKeyring},
+    publication::Publication,
+};
+
+/// How long Entra may take: it is asked while Graph waits.
+const ENTRA_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// AWS's services and Entra.
+pub struct Aws {
+    secrets_manager: aws_sdk_secretsmanager::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+    sns: aws_sdk_sns::Client,
+    eventbridge: aws_sdk_eventbridge::Client,
+    /// Made at its first use: most invocations never ask Entra, and reading the system's certificates takes a while.
+    entra: OnceCell<reqwest::Client>,
+    login_endpoint: LoginEndpoint,
+    keyring_secret_id: String,
+    state_table_name: String,
+    event_bus_name: String,
+}
+
+impl Aws {
+    /// Clients for what the configuration names. Nothing is called yet.
+    #[must_use]
+    pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
+        // Publishing is retried by the handler, which knows how much time is left.
+        let sns = aws_sdk_sns::config::Builder::from(sdk).retry_config(RetryConfig::disabled()).build();
+        Self {
+            secrets_manager: aws_sdk_secretsmanager::Client::new(sdk),
+            dynamodb: aws_sdk_dynamodb::Client::new(sdk),
+            sns: aws_sdk_sns::Client::from_conf(sns),
+            eventbridge: aws_sdk_eventbridge::Client::new(sdk),
+            entra: OnceCell::new(),
+            login_endpoint: config.login_endpoint.clone(),
+            keyring_secret_id: config.keyring_secret_id.clone(),
+            state_table_name: config.state_table_name.clone(),
+            event_bus_name: config.event_bus_name.clone(),
+        }
+    }
+}
+
+/// Names what failed. The services repeat neither messages nor secrets in their errors.
+fn failed(call: &str, error: &(impl std::error::Error + 'static)) -> CallFailed {
+    CallFailed(format!("{call}: {}", DisplayErrorContext(error)))
+}
+
+impl ReadKeyring for Aws {
+    async fn read_keyring(&self) -> Result<Zeroizing<String>, CallFailed> {
+        let request = self.secrets_manager.get_secret_value().secret_id(&self.keyring_secret_id);
+        let answer = request.send().await.map_err(|error| failed("GetSecretValue", &error))?;
+        let text = answer.secret_string.ok_or_else(|| CallFailed("the secret holds no text".to_owned()))?;
+        Ok(Zeroizing::new(text))
+    }
+}
+
+impl FetchSigningKeys for Aws {
+    async fn fetch_signing_keys(&self, tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+        let timeouts = http::Timeouts { connect: ENTRA_TIMEOUT, total: ENTRA_TIMEOUT };
+        let client = self.entra.get_or_try_init(async || http::client(timeouts)).await;
+        let client = client.map_err(|error| CallFailed(error.to_string()))?;
+        let fetch = |version| signing_keys::fetch(client, &self.login_endpoint, tenant, version, now);
+        match tokio::join!(fetch(TokenVersion::V2), fetch(TokenVersion::V1)) {
+            (Ok(mut keys), Ok(more)) => {
+                keys.merge(more);
+                Ok(keys)
+            }
+            // Without one of the documents a key may seem unknown that is not, unless Entra says that there is none.
+            (Ok(keys), Err(error)) | (Err(error), Ok(keys)) if !error.is_retryable() => Ok(keys),
+            (Err(error), _) | (_, Err(error)) => Err(CallFailed(error.to_string())),
+        }
+    }
+}
+
+/// The key of an alert's mark in the state table.
+fn mark_key(hash: &str) -> [(&'static str, AttributeValue); 2] {
+    [("pk", AttributeValue::S(format!("alert#{hash}"))), ("sk", AttributeValue::S("published".to_owned()))]
+}
+
+impl FindPublished for Aws {
+    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
+        let request = self.dynamodb.get_item().table_name(&self.state_table_name).consistent_read(true);
+        let request = request.set_key(Some(mark_key(hash).map(|(name, value)| (name.to_owned(), value)).into()));
+        let answer = request.send().await.map_err(|error| failed("GetItem", &error))?;
+        Ok(answer.item.is_some())
+    }
+}
+
+impl MarkPublished for Aws {
+    async fn mark_published(&self, hash: &str, until: Timestamp) -> Result<(), CallFailed> {
+        let mut request = self.dynamodb.put_item().table_name(&self.state_table_name);
+        for (name, value) in mark_key(hash) {
+            request = request.item(name, value);
+        }
+        let request = request.item("expiresAt", AttributeValue::N(until.as_second().to_string()));
+        request.send().await.map_err(|error| failed("PutItem", &error))?;
+        Ok(())
+    }
+}
+
+impl Publish for Aws {
+    async fn publish(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
+        if let [message] = messages { vec![self.publish_one(topic_arn, message).await] } else { self.publish_batch(topic_arn, messages).await }
+    }
+}
+
+impl Aws {
+    async fn publish_one(&self, topic_arn: &str, message: &Publication) -> Result<(), CallFailed> {
+        let mut request = self.sns.publish().topic_arn(topic_arn).message_structure("json");
+        request = request.subject(&message.subject).message(&message.message);
+        for (name, value) in attributes(message) {
+            request = request.message_attributes(name, value);
+        }
+        request.send().await.map_err(|error| failed("Publish", &error))?;
+        Ok(())
+    }
+
+    async fn publish_batch(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
+        let mut request = self.sns.publish_batch().topic_arn(topic_arn);
+        for (index, message) in messages.iter().enumerate() {
+            let entry = PublishBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_structure("json")
+                .subject(&message.subject)
+                .message(&message.message)
+                .set_message_attributes(Some(attributes(message).collect()));
+            match entry.build() {
+                Ok(entry) => request = request.publish_batch_request_entries(entry),
+                Err(error) => return vec![Err(failed("PublishBatch", &error)); messages.len()],
+            }
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return vec![Err(failed("PublishBatch", &error)); messages.len()],
+        };
+        // An entry counts as published only if the answer says so: status 200 alone says nothing of the entries.
+        let published = |index: usize| answer.successful().iter().any(|entry| entry.id() == Some(&index.to_string()));
+        let reason = |index: usize| {
+            let entry = answer.failed().iter().find(|entry| entry.id() == index.to_string());
+            CallFailed(format!("PublishBatch: {}", entry.map_or("no result", |entry| entry.code())))
+        };
+        (0..messages.len()).map(|index| if published(index) { Ok(()) } else { Err(reason(index)) }).collect()
+    }
+}
+
+fn attributes(message: &Publication) -> impl Iterator<Item = (String, MessageAttributeValue)> {
+    message.attributes.iter().filter_map(|(name, value)| {
+        let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()?;
+        Some(((*name).to_owned(), attribute))
+    })
+}
+
+impl PutEvents for Aws {
+    async fn put_events(&self, events: &[&BusEvent]) -> Vec<Result<(), CallFailed>> {
+        let mut request = self.eventbridge.put_events();
+        for event in events {
+            let entry = PutEventsRequestEntry::builder()
+                .event_bus_name(&self.event_bus_name)
+                .source(SOURCE)
+                .detail_type(event.detail_type)
+                .detail(&event.detail);
+            request = request.entries(entry.build());
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return vec![Err(failed("PutEvents", &error)); events.len()],
+        };
+        let result = |index: usize| match answer.entries().get(index) {
+            Some(entry) if entry.event_id().is_some() => Ok(()),
+            Some(entry) => Err(CallFailed(format!("PutEvents: {}", entry.error_code().unwrap_or("no event id")))),
+            None => Err(CallFailed("PutEvents: no result".to_owned())),
+        };
+        (0..events.len()).map(result).collect()
+    }
+}

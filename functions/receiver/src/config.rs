@@ -1,0 +1,114 @@
+//! What the template tells the function.
+
+use emergency_alert::Settings;
+use graph_notifications::{ClientId, Policies, TenantId};
+use graph_subscriptions::LoginEndpoint;
+use lambda_edge::environment::{Environment, SettingError};
+
+/// The function's configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our application.
+    pub client_id: ClientId,
+    /// The policies whose calls alert.
+    pub policies: Policies,
+    /// Where Entra issues tokens and publishes its signing keys.
+    pub login_endpoint: LoginEndpoint,
+    /// How alerts read, and what is a test.
+    pub alert_settings: Settings,
+    /// The secret that holds the keyring.
+    pub keyring_secret_id: String,
+    /// The table in which published alerts are marked.
+    pub state_table_name: String,
+    /// The topic for real calls.
+    pub alert_topic_arn: String,
+    /// The topic for calls to test numbers.
+    pub test_topic_arn: String,
+    /// The bus for machines.
+    pub event_bus_name: String,
+    /// The function's own name, for its metrics.
+    pub function_name: String,
+}
+
+impl Config {
+    /// Reads the configuration from the function's environment.
+    ///
+    /// # Errors
+    /// One sentence that names the template parameter which is wrong.
+    pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
+        let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
+        let text = |variable: &str| environment.0(variable).unwrap_or_default();
+        Ok(Self {
+            client_id: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
+            policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
+            login_endpoint: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
+            alert_settings: Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"))
+                .map_err(SettingError::sentence)?,
+            keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
+            state_table_name: environment.text("STATE_TABLE_NAME")?,
+            alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
+            test_topic_arn: environment.text("TEST_TOPIC_ARN")?,
+            event_bus_name: environment.text("EVENT_BUS_NAME")?,
+            function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 13] = [
+        ("TENANT_ID", "11111111-2222-3333-4444-555555555555"),
+        ("CLIENT_ID", "cccccccc-2222-3333-4444-555555555555"),
+        ("POLICY_NAMES", "Global, Site"),
+        ("LOGIN_ENDPOINT", "https://login.microsoftonline.com"),
+        ("TEST_NUMBERS", "933"),
+        ("TIME_ZONE", "America/New_York"),
+        ("LANGUAGE", "en"),
+        ("KEYRING_SECRET_ID", "keyring"),
+        ("STATE_TABLE_NAME", "state"),
+        ("ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:1:alert"),
+        ("TEST_TOPIC_ARN", "arn:aws:sns:us-east-1:1:test"),
+        ("EVENT_BUS_NAME", "bus"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "receiver"),
+    ];
+
+    fn read(changed: &str, value: Option<&str>) -> Result<Config, SettingError> {
+        let lookup = |variable: &str| {
+            let good = GOOD.iter().find(|(name, _)| *name == variable).map(|(_, value)| *value);
+            if variable == changed { value } else { good }.map(ToOwned::to_owned)
+        };
+        Config::read(&Environment(&lookup))
+    }
+
+    #[test]
+    fn a_right_configuration_is_read() {
+        let config = read("", None).unwrap();
+        assert_eq!(config.policies.iter().count(), 2);
+        assert_eq!(config.function_name, "receiver");
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for (variable, value, parameter) in [
+            ("TENANT_ID", "contoso.com", "TenantId"),
+            ("CLIENT_ID", "", "ClientId"),
+            ("POLICY_NAMES", " , ", "PolicyNames"),
+            ("LOGIN_ENDPOINT", "http://login.microsoftonline.com", "LoginEndpoint"),
+            ("TEST_NUMBERS", "nine", "TestNumbers"),
+            ("TIME_ZONE", "Atlantis/Poseidonis", "TimeZone"),
+            ("LANGUAGE", "tlh", "Language"),
+        ] {
+            let sentence = read(variable, Some(value)).unwrap_err().to_string();
+            assert!(sentence.contains(parameter) && !sentence.contains('\n'), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn what_the_template_sets_must_be_there() {
+        for (variable, _) in &GOOD[7..] {
+            assert!(read(variable, None).unwrap_err().to_string().contains(variable), "{variable}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! One request from beginning to end.
+
+use graph_notifications::{ChangeNotificationCollection, handshake::SuspiciousToken};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{
+    authenticating::Judge,
+    config::Config,
+    events::BusEvent,
+    handing_over::{mark, publish_new, put_events},
+    http::{Purpose, Request, Response},
+    keyring_cache::KeyringCache,
+    live_signing_keys::LiveSigningKeys,
+    outside::Outside,
+    schedule::Schedule,
+    telemetry::Tally,
+};
+
+/// How many lifecycle items of one request are passed on that do not know our client state.
+const STRANGE_LIFECYCLE_ITEMS: usize = 10;
+
+/// The function, with what it keeps between invocations.
+pub struct Receiver<O> {
+    config: Config,
+    outside: O,
+    keyring_cache: KeyringCache,
+    signing_keys: LiveSigningKeys,
+    write_line: fn(&str),
+}
+
+impl<O: Outside> Receiver<O> {
+    /// A receiver that has loaded nothing yet. `write_line` is given the lines for standard output.
+    pub fn new(config: Config, outside: O, write_line: fn(&str)) -> Self {
+        let keyring_cache = KeyringCache::new(config.keyring_secret_id.clone());
+        Self { config, outside, keyring_cache, signing_keys: LiveSigningKeys::default(), write_line }
+    }
+
+    /// Loads the keyring ahead of the first notification. A failure is left to that notification.
+    pub async fn warm_up(&self, now: Timestamp) {
+        let deadline = Schedule::starting(Instant::now()).keyring;
+        if let Err(error) = self.keyring_cache.get(&self.outside, now, deadline).await {
+            tracing::warn!(%error, "no keyring yet");
+        }
+    }
+
+    /// Answers a request. 202 for all that is settled, published or not, so that a forger learns nothing; 503 if anything
+    /// in it must be sent again; 400 if it is nothing of Graph's. A handshake is answered before anything is loaded.
+    pub async fn handle(&self, request: Request, now: Timestamp) -> Response {
+        match request.purpose() {
+            Purpose::Unserved => Response::bad_request(),
+            Purpose::Handshake(Ok(token)) => Response::handshake(token),
+            Purpose::Handshake(Err(SuspiciousToken)) => {
+                tracing::warn!("refused a handshake: {SuspiciousToken}");
+                Response::bad_request()
+            }
+            Purpose::Delivery(body) => match ChangeNotificationCollection::parse(&body) {
+                Ok(collection) => self.receive(collection, now).await,
+                Err(error) => {
+                    tracing::warn!(%error, "refused a request");
+                    Response::bad_request()
+                }
+            },
+        }
+    }
+
+    async fn receive(&self, collection: ChangeNotificationCollection, now: Timestamp) -> Response {
+        let schedule = Schedule::starting(Instant::now());
+        let judge = Judge {
+            config: &self.config,
+            outside: &self.outside,
+            keyring_cache: &self.keyring_cache,
+            signing_keys: &self.signing_keys,
+            now,
+            schedule,
+        };
+        let mut sorted = judge.sort(collection).await;
+        let read = judge.read(std::mem::take(&mut sorted.authentic), &sorted.keyring).await;
+        let handed_over = publish_new(read.alerts, &self.config, &self.outside, &schedule).await;
+
+        let mut tally = Tally {
+            undecided: sorted.undecided + read.undecided,
+            lifecycle: sorted.lifecycle.len(),
+            ..Tally::default()
+        };
+        let mut events: Vec<BusEvent> =
+            handed_over.published.iter().map(|outgoing| BusEvent::emergency_call(&outgoing.alert)).collect();
+        let mut strangers = 0;
+        for (item, ours) in &sorted.lifecycle {
+            strangers += usize::from(!ours);
+            if *ours || strangers <= STRANGE_LIFECYCLE_ITEMS {
+                events.push(BusEvent::subscription_lifecycle(item, *ours, now));
+            }
+        }
+        events.extend(tally.reject(&sorted.rejected, now));
+        (tally.marks_failed, tally.events_failed) = tokio::join!(
+            mark(&handed_over.published, &self.outside, now, schedule.recorded),
+            put_events(&events, &self.outside, schedule.recorded),
+        );
+        for line in tally.lines(&handed_over, &self.config.function_name, now) {
+            (self.write_line)(&line);
+        }
+        if tally.undecided > 0 || handed_over.failed > 0 { Response::unavailable() } else { Response::accepted() }
+    }
+}

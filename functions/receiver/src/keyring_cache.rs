@@ -1,0 +1,199 @@
+//! The keyring in memory, between invocations.
+
+use std::sync::Arc;
+
+use graph_notifications::Keyring;
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
+
+use crate::outside::{CallFailed, ReadKeyring};
+
+/// After this time the keyring is read again, so that rotated keys and client states arrive without being missed first.
+pub const FRESH_FOR: SignedDuration = SignedDuration::from_mins(5);
+
+/// A keyring younger than this is not read again, whatever it lacks: a flood of forgeries must not become a flood of
+/// calls. The renewer stores a new client state or key before it tells Graph, so a second is ample.
+pub const READ_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// There is no keyring to work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the keyring in the secret {secret_id} cannot be used: {reason}")]
+pub struct KeyringUnavailable {
+    secret_id: String,
+    reason: String,
+}
+
+/// Keeps the keyring and reads it anew when it may have changed.
+pub struct KeyringCache {
+    secret_id: String,
+    held: Mutex<Option<Held>>,
+}
+
+struct Held {
+    keyring: Arc<Keyring>,
+    read_at: Timestamp,
+}
+
+impl KeyringCache {
+    /// An empty cache of the secret's keyring. The id is for messages.
+    #[must_use]
+    pub fn new(secret_id: String) -> Self {
+        Self { secret_id, held: Mutex::new(None) }
+    }
+
+    /// The keyring, read anew if it is stale. If that fails, the stale one: its keys still open what Graph sends.
+    ///
+    /// # Errors
+    /// If there has never been one.
+    pub async fn get(
+        &self,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Arc<Keyring>, KeyringUnavailable> {
+        let mut held = self.held.lock().await;
+        match &*held {
+            Some(held) if age(held, now) < FRESH_FOR => return Ok(held.keyring.clone()),
+            _ => {}
+        }
+        let read = self.read(reader, now, deadline).await;
+        match (read, &*held) {
+            (Ok(new), _) => Ok(held.insert(new).keyring.clone()),
+            (Err(error), Some(old)) => {
+                tracing::warn!(%error, "working on with an older keyring");
+                Ok(old.keyring.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// The keyring as it is now, because the one at hand seems to lack something. One that was read only just now counts.
+    ///
+    /// # Errors
+    /// If it cannot be read: whether something is lacking stays open.
+    pub async fn refresh(
+        &self,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Arc<Keyring>, KeyringUnavailable> {
+        let mut held = self.held.lock().await;
+        if let Some(held) = &*held
+            && age(held, now) < READ_AT_MOST_EVERY
+        {
+            return Ok(held.keyring.clone());
+        }
+        let new = self.read(reader, now, deadline).await?;
+        Ok(held.insert(new).keyring.clone())
+    }
+
+    async fn read(
+        &self,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Held, KeyringUnavailable> {
+        let unavailable = |reason: String| KeyringUnavailable { secret_id: self.secret_id.clone(), reason };
+        let read = timeout_at(deadline, reader.read_keyring()).await.unwrap_or(Err(CallFailed::late()));
+        let text = read.map_err(|error| unavailable(error.to_string()))?;
+        let keyring = Keyring::from_json(&text).map_err(|error| unavailable(error.to_string()))?;
+        Ok(Held { keyring: Arc::new(keyring), read_at: now })
+    }
+}
+
+/// A clock that was set back makes a keyring old, never young for ever.
+fn age(held: &Held, now: Timestamp) -> SignedDuration {
+    let age = now.duration_since(held.read_at);
+    if age.is_negative() { SignedDuration::MAX } else { age }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::Duration;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
+
+    /// Gives out each answer in turn, and the last one again and again. `None` never answers.
+    struct Answers(Vec<Option<Result<&'static str, &'static str>>>, AtomicUsize);
+
+    impl ReadKeyring for Answers {
+        async fn read_keyring(&self) -> Result<Zeroizing<String>, CallFailed> {
+            let index = self.1.fetch_add(1, Ordering::Relaxed).min(self.0.len() - 1);
+            match self.0[index] {
+                Some(Ok(text)) => Ok(Zeroizing::new(text.to_owned())),
+                Some(Err(text)) => Err(CallFailed(text.to_owned())),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    const GOOD: Option<Result<&str, &str>> = Some(Ok(r#"{"version":1}"#));
+    const DOWN: Option<Result<&str, &str>> = Some(Err("down"));
+
+    fn answers(answers: &[Option<Result<&'static str, &'static str>>]) -> (KeyringCache, Answers) {
+        (KeyringCache::new("the-secret".to_owned()), Answers(answers.to_vec(), AtomicUsize::new(0)))
+    }
+
+    fn reads(reader: &Answers) -> usize {
+        reader.1.load(Ordering::Relaxed)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_read_once_until_it_is_stale() {
+        let (cache, reader) = answers(&[GOOD]);
+        for (seconds, expected) in [(0, 1), (299, 1), (300, 2), (301, 2), (700, 3), (10, 4)] {
+            cache.get(&reader, NOW + SignedDuration::from_secs(seconds), soon()).await.unwrap();
+            assert_eq!(reads(&reader), expected, "after {seconds} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_one_is_better_than_none() {
+        let (cache, reader) = answers(&[GOOD, DOWN, Some(Ok("{")), None]);
+        cache.get(&reader, NOW, soon()).await.unwrap();
+        for _ in 0..3 {
+            assert!(cache.get(&reader, NOW + SignedDuration::from_hours(1), soon()).await.is_ok());
+        }
+        assert_eq!(reads(&reader), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_any_the_secret_is_named_and_its_text_is_not() {
+        for (answer, reason) in [(DOWN, "down"), (None, "no answer in time"), (Some(Ok("{\"hunter2")), "line 1")] {
+            let (cache, reader) = answers(&[answer]);
+            let message = cache.get(&reader, NOW, soon()).await.unwrap_err().to_string();
+            assert!(message.contains("the-secret") && message.contains(reason), "{message}");
+            assert!(!message.contains("hunter2"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_reads_at_most_once_a_second() {
+        let (cache, reader) = answers(&[GOOD]);
+        cache.get(&reader, NOW, soon()).await.unwrap();
+        for (milliseconds, expected) in [(0, 1), (999, 1), (1000, 2), (1500, 2), (2000, 3)] {
+            cache.refresh(&reader, NOW + SignedDuration::from_millis(milliseconds), soon()).await.unwrap();
+            assert_eq!(reads(&reader), expected, "after {milliseconds} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_that_fails_says_so() {
+        let (cache, reader) = answers(&[GOOD, DOWN]);
+        cache.get(&reader, NOW, soon()).await.unwrap();
+        assert!(cache.refresh(&reader, NOW + SignedDuration::from_secs(2), soon()).await.is_err());
+        assert!(cache.get(&reader, NOW + SignedDuration::from_secs(3), soon()).await.is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! From authentic notifications to alerts.
+
+use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification};
+use graph_notifications::{
+    AuthenticNotification, DecryptedResource, Keyring, decryption::DecryptionError, envelope::Content,
+};
+use jiff::Timestamp;
+use ring::digest::{Context, SHA256};
+
+use crate::{authenticating::Judge, outside::ReadKeyring};
+
+/// What came of reading authentic notifications.
+#[derive(Default)]
+pub(crate) struct Read {
+    pub(crate) alerts: Vec<Alert>,
+    /// How many may yet turn out to be forged: neither could their token be verified nor their content be read.
+    pub(crate) undecided: usize,
+}
+
+impl<O: ReadKeyring> Judge<'_, O> {
+    /// Makes an alert of every notification, whatever is in it. A certificate that the keyring lacks may have been made
+    /// since the keyring was read, so it is read again before an alert goes out without details for that.
+    pub(crate) async fn read(&self, notifications: Vec<AuthenticNotification>, keyring: &Keyring) -> Read {
+        let mut newest = None;
+        let mut read = Read::default();
+        for notification in notifications {
+            let mut decrypted = notification.decrypt(newest.as_deref().unwrap_or(keyring));
+            if newest.is_none() && matches!(decrypted, Err(DecryptionError::UnknownCertificate { .. })) {
+                let refreshed = self.keyring_cache.refresh(self.outside, self.now, self.schedule.authenticated).await;
+                if let Ok(refreshed) = refreshed {
+                    decrypted = notification.decrypt(newest.insert(refreshed));
+                }
+            }
+            match self.alert(&notification, decrypted) {
+                Some(alert) => read.alerts.push(alert),
+                None => read.undecided += 1,
+            }
+        }
+        read
+    }
+
+    fn alert(
+        &self,
+        authentic: &AuthenticNotification,
+        decrypted: Result<DecryptedResource, DecryptionError>,
+    ) -> Option<Alert> {
+        let facts = facts(authentic, self.now);
+        let settings = &self.config.alert_settings;
+        let degraded = |reason, fingerprint: &str| Some(Alert::degraded(reason, fingerprint, &facts, settings));
+        let resource = match decrypted {
+            Ok(resource) => resource,
+            Err(error) => {
+                let tenant = authentic.policy().tenant;
+                tracing::error!(%error, %tenant, policy = %authentic.policy().name, "an emergency call cannot be read");
+                if !authentic.is_verified() {
+                    return None;
+                }
+                let reason = match error {
+                    DecryptionError::NoContent => DegradedReason::NoEncryptedContent,
+                    _ => DegradedReason::Undecryptable,
+                };
+                return degraded(reason, &fingerprint(authentic, self.now));
+            }
+        };
+        match EmergencyCall::from_resource(resource.as_bytes()) {
+            Ok(call) => Some(Alert::from_call(call, &facts, settings)),
+            Err(error) => {
+                tracing::error!(%error, policy = %authentic.policy().name, "an emergency call cannot be read");
+                degraded(DegradedReason::Unparseable, &hash(&[resource.as_bytes()]))
+            }
+        }
+    }
+}
+
+fn facts(authentic: &AuthenticNotification, now: Timestamp) -> Notification {
+    Notification {
+        tenant_id: authentic.policy().tenant.to_string(),
+        policy_name: authentic.policy().name.to_string(),
+        call_id: authentic.notification().resource_id.clone(),
+        received_at: now,
+        verified: authentic.is_verified(),
+    }
+}
+
+/// What tells an unreadable notification from another. Where nothing does, the time: two alerts for one call are better
+/// than one for two.
+fn fingerprint(authentic: &AuthenticNotification, now: Timestamp) -> String {
+    let notification = authentic.notification();
+    match (&notification.content, &notification.resource_id) {
+        (Content::Encrypted(content), _) => hash(&[content.data.as_bytes(), content.data_key.as_bytes()]),
+        (_, Some(id)) => hash(&[id.as_bytes()]),
+        (_, None) => now.to_string(),
+    }
+}
+
+/// SHA-256 in hexadecimal digits, over parts that cannot run into each other.
+pub(crate) fn hash(parts: &[&[u8]]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

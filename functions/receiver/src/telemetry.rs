@@ -1,0 +1,74 @@
+//! What an invocation leaves in the log and in the metrics: no personal data, no secret.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use lambda_edge::metrics::{Metrics, Unit};
+
+use crate::{
+    events::{BusEvent, RejectedOrigin},
+    handing_over::HandedOver,
+    rejection::Rejection,
+};
+
+/// How many rejected items of one request are logged and put on the bus; the metric counts all.
+const REJECTIONS_REPORTED: usize = 10;
+
+/// What happened in one invocation, in numbers.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) undecided: usize,
+    pub(crate) marks_failed: usize,
+    pub(crate) events_failed: usize,
+    pub(crate) lifecycle: usize,
+    pub(crate) rejected: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    /// Counts and logs rejected items. Gives events for the first of them.
+    pub(crate) fn reject(&mut self, rejected: &[(Rejection, Option<RejectedOrigin>)], now: Timestamp) -> Vec<BusEvent> {
+        let mut events = Vec::new();
+        for (reason, origin) in rejected {
+            let word = reason.word();
+            if events.len() < REJECTIONS_REPORTED {
+                tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
+                events.push(BusEvent::notification_rejected(&word, origin.as_ref(), now));
+            }
+            *self.rejected.entry(word).or_default() += 1;
+        }
+        events
+    }
+
+    /// The lines to write to standard output.
+    pub(crate) fn lines(&self, handed_over: &HandedOver, function_name: &str, now: Timestamp) -> Vec<String> {
+        let published = &handed_over.published;
+        let count = |counts: fn(&emergency_alert::AlertDocument) -> bool| {
+            published.iter().filter(|outgoing| counts(outgoing.alert.document())).count()
+        };
+        let mut metrics = Metrics::of_function(function_name);
+        for (name, value) in [
+            ("AlertsPublished", published.len()),
+            ("AlertsDegraded", count(|alert| alert.degraded)),
+            ("AlertsUnverified", count(|alert| !alert.verified)),
+            ("AlertsWithoutLocation", count(|alert| !alert.degraded && alert.location.text.is_none())),
+            ("DuplicatesSuppressed", handed_over.duplicates),
+            ("AlertsNotPublished", handed_over.failed),
+            ("NotificationsUndecided", self.undecided),
+            ("LifecycleNotifications", self.lifecycle),
+            ("StateTableFailures", handed_over.lookups_failed + self.marks_failed),
+            ("EventsNotPut", self.events_failed),
+        ] {
+            metrics = metrics.with(name, Unit::Count, value);
+        }
+        let ages: Vec<i64> = published.iter().filter_map(|outgoing| outgoing.alert.document().age_seconds).collect();
+        // CloudWatch takes at most 100 values of one metric from a line.
+        if !ages.is_empty() {
+            metrics = metrics.with("AlertAgeSeconds", Unit::Seconds, ages.into_iter().take(100).collect::<Vec<_>>());
+        }
+        let rejected = self.rejected.iter().map(|(reason, count)| {
+            let metrics = Metrics::of_function(function_name).by("Reason", reason.clone());
+            metrics.with("NotificationsRejected", Unit::Count, *count).line(now)
+        });
+        std::iter::once(metrics.line(now)).chain(rejected).collect()
+    }
+}
