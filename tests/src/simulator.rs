@@ -8,6 +8,7 @@
 //! - [`outbound`]: where requests to subscribers really go
 //! - [`faults`]: failures on demand
 //! - [`delivery`]: calls, and what became of their notifications
+//! - [`sample`]: the sample events in `events/`
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,10 +28,13 @@ pub mod handshake;
 pub mod keys;
 pub mod notification;
 pub mod outbound;
+pub mod sample;
 pub mod sealing;
 mod server;
 pub mod signing_keys;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 mod world;
 

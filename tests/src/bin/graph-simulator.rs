@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use end_to_end::simulator::Simulator;
 use end_to_end::simulator::config::{Application, CLIENT_ID, CLIENT_SECRET, Config, ROLE, TENANT_ID, Tenant};
+use end_to_end::simulator::sample;
 use tokio::signal::unix::{SignalKind, signal};
 
 const HELP: &str = "\
@@ -47,6 +49,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
             std::io::stdout().write_all(HELP.as_bytes())?;
             Ok(())
         }
+        [command, directory] if command == "sample" => Ok(sample::write(Path::new(directory))?),
         _ => {
             tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(configuration(arguments)?))
         }

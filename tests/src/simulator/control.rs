@@ -74,9 +74,17 @@ async fn loopback_only(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Requ
     }
 }
 
+/// The report as answers carry it: bodies would hide the rest.
+fn without_bodies(mut report: CallReport) -> CallReport {
+    for delivery in &mut report.deliveries {
+        delivery.body = Value::Null;
+    }
+    report
+}
+
 async fn dial(Extract(world): Shared, body: Body<Dial>) -> Result<Json<CallReport>, Refusal> {
     let Json(dial) = body?;
-    Ok(Json(world.dial(dial).await?))
+    Ok(Json(without_bodies(world.dial(dial).await?)))
 }
 
 #[derive(Deserialize)]
@@ -89,7 +97,8 @@ struct DialTogether {
 
 async fn dial_together(Extract(world): Shared, body: Body<DialTogether>) -> Result<Json<Vec<CallReport>>, Refusal> {
     let Json(together) = body?;
-    Ok(Json(world.dial_together(together.calls, together.wait).await?))
+    let reports = world.dial_together(together.calls, together.wait).await?;
+    Ok(Json(reports.into_iter().map(without_bodies).collect()))
 }
 
 #[derive(Deserialize)]
@@ -102,12 +111,12 @@ struct OfCall {
 
 async fn end_call(Extract(world): Shared, body: Body<OfCall>) -> Result<Json<CallReport>, Refusal> {
     let Json(of) = body?;
-    Ok(Json(world.end_call(&of.call_id, of.wait).await?))
+    Ok(Json(without_bodies(world.end_call(&of.call_id, of.wait).await?)))
 }
 
 async fn redeliver(Extract(world): Shared, body: Body<OfCall>) -> Result<Json<CallReport>, Refusal> {
     let Json(of) = body?;
-    Ok(Json(world.redeliver(&of.call_id, of.wait).await?))
+    Ok(Json(without_bodies(world.redeliver(&of.call_id, of.wait).await?)))
 }
 
 #[derive(Deserialize)]
@@ -129,7 +138,7 @@ async fn call(
             return Err(Refusal(StatusCode::BAD_REQUEST, "wait must be first or settled".to_owned()));
         }
     };
-    Ok(Json(world.wait(&id, wait).await?))
+    Ok(Json(without_bodies(world.wait(&id, wait).await?)))
 }
 
 async fn subscriptions(Extract(world): Shared) -> Json<Vec<Value>> {
@@ -221,4 +230,26 @@ async fn deliveries(Extract(world): Shared) -> Json<Value> {
 
 async fn tokens_issued(Extract(world): Shared) -> Json<Value> {
     Json(json!(world.lock().tokens_issued))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::config::Config;
+    use axum::body::Body as HttpBody;
+    use tower::ServiceExt as _;
+
+    async fn status_for(peer: [u8; 4]) -> StatusCode {
+        let world = World::new(Config::default(), ([127, 0, 0, 1], 1).into()).unwrap();
+        let mut request = Request::new(HttpBody::empty());
+        *request.uri_mut() = "/_control/settings".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((peer, 5000))));
+        routes().with_state(Arc::new(world)).oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn only_this_machine_has_control() {
+        assert_eq!(status_for([127, 0, 0, 1]).await, StatusCode::OK);
+        assert_eq!(status_for([192, 0, 2, 1]).await, StatusCode::FORBIDDEN);
+    }
 }

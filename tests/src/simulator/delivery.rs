@@ -203,7 +203,8 @@ pub struct DeliveryReport {
     pub next_attempt_at: Option<Timestamp>,
     /// The attempts.
     pub attempts: Vec<Attempt>,
-    /// The body, as JSON.
+    /// The body, as JSON. Only the log of deliveries shows it over HTTP.
+    #[serde(skip_serializing_if = "Value::is_null")]
     pub body: Value,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_TYPE, HOST};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
@@ -89,7 +89,12 @@ impl Outbound {
         limit: Duration,
     ) -> Result<Answer, OutboundError> {
         let destination = self.routes.destination(url)?;
-        let mut request = self.client.post(destination.url).header(CONTENT_TYPE, content_type).body(body);
+        let mut request = self
+            .client
+            .post(destination.url)
+            .header(CONTENT_TYPE, content_type)
+            .header(CONTENT_LENGTH, body.len())
+            .body(body);
         if let Some(host) = destination.host_header {
             request = request.header(HOST, host);
         }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use super::world::World;
@@ -29,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, world: Arc<World>) {
     loop {
         // A connection that its peer gave up already is no reason to stop.
         if let Ok((stream, peer)) = listener.accept().await {
-            world.spawn(connection(stream, peer, router.clone()));
+            world.spawn(connection(stream, peer, router.clone(), Arc::clone(&world)));
         }
     }
 }
@@ -46,17 +47,23 @@ pub(crate) fn without_answer() -> Response {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a fault closes the connection")]
+#[error("the connection closes without an answer")]
 struct Closed;
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, world: Arc<World>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
+        let (router, world) = (router.clone(), Arc::clone(&world));
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            let response: Result<Response, Infallible> = router.oneshot(request).await;
-            let Ok(response) = response;
+            let (answer, answered) = oneshot::channel();
+            // A task of its own: as at the real Graph, what was begun is finished even if the client gives up meanwhile.
+            world.spawn(async move {
+                let response: Result<Response, Infallible> = router.oneshot(request).await;
+                let Ok(response) = response;
+                let _ = answer.send(response);
+            });
+            let response = answered.await.map_err(|_| Closed)?;
             if response.extensions().get::<WithoutAnswer>().is_some() { Err(Closed) } else { Ok(response) }
         }
     });
