@@ -50,6 +50,17 @@ impl Clock {
         }
     }
 
+    /// The time as systems outside have it, which is the real one for a clock that was advanced beside it.
+    ///
+    /// Receivers judge tokens and events by their own clock, so that those carry this time; a manual clock is everybody's.
+    #[must_use]
+    pub fn outside(&self) -> Timestamp {
+        match self.reading() {
+            Reading::Offset(_) => Timestamp::now(),
+            Reading::Manual(now) => now,
+        }
+    }
+
     /// Moves the clock forward to `time` and wakes whoever waits for a time until then. It never moves back.
     ///
     /// [`Simulator::advance`](super::Simulator::advance) also runs what falls due on the way.
@@ -125,6 +136,16 @@ mod tests {
         clock.advance_to(target);
         let past = clock.now().duration_since(target);
         assert!(past >= SignedDuration::ZERO && past < SignedDuration::from_mins(1));
+    }
+
+    #[test]
+    fn systems_outside_share_a_manual_clock_only() {
+        let (manual, real) = (Clock::manual(at("2026-11-23T10:00:00Z")), Clock::real());
+        for clock in [&manual, &real] {
+            clock.advance_to(clock.now() + SignedDuration::from_hours(4));
+        }
+        assert_eq!(manual.outside(), manual.now());
+        assert!(real.now().duration_since(real.outside()) > SignedDuration::from_hours(3));
     }
 
     #[tokio::test]

@@ -440,6 +440,7 @@ struct Press {
     throttling: bool,
     key: SigningKey,
     now: Timestamp,
+    outside: Timestamp,
 }
 
 impl Press {
@@ -463,7 +464,7 @@ impl Press {
             .map(|subscription| (subscription.tenant.as_str(), subscription.client_id.as_str()))
             .collect();
         let token = |(tenant, client_id): (&str, &str)| {
-            ValidationTokenBuilder::new(self.version, &self.origin, tenant, client_id, self.now)
+            ValidationTokenBuilder::new(self.version, &self.origin, tenant, client_id, self.outside)
                 .sign(&self.key.kid, &self.key.pair.private_key)
                 .expect("an RSA key signs")
         };
@@ -510,7 +511,7 @@ impl World {
     }
 
     pub(crate) async fn end_call(self: &Arc<Self>, call_id: &str, wait: Wait) -> Result<CallReport, ControlError> {
-        let now = self.clock.now();
+        let now = self.clock.outside();
         self.lock()
             .ledger
             .calls
@@ -623,7 +624,7 @@ impl World {
             id: Uuid::new_v4().to_string(),
             call_event_type: "callStarted".to_owned(),
             policy: dial.policy.clone(),
-            occurred_at: self.clock.now(),
+            occurred_at: self.clock.outside(),
             number: dial.number.clone(),
             caller: dial.caller.clone(),
             tenant: tenant.clone(),
@@ -713,6 +714,7 @@ impl World {
             throttling: state.settings.throttling,
             key: state.signing_keys.current(),
             now: self.clock.now(),
+            outside: self.clock.outside(),
         }
     }
 
