@@ -34,12 +34,14 @@ def test_a_removed_subscription_is_back_after_the_next_scheduled_run(system):
     assert json.loads(message["Message"])["callId"] == report["callId"]
 
 
-def test_the_schedule_runs_the_renewer_with_what_the_sample_event_says(system):
+def test_the_schedule_runs_the_renewer_every_quarter_of_an_hour(system):
     [schedule] = system.client("scheduler").list_schedules()["Schedules"]
     found = system.client("scheduler").get_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
 
     assert found["ScheduleExpression"] == "rate(15 minutes)"
     assert found["Target"]["Arn"].endswith(f":function:{system.outputs['RenewerFunctionName']}")
+    # Without an input the scheduler sends its own event, which is what events/scheduled.json shows.
+    assert "Input" not in found["Target"]
     assert found["Target"]["DeadLetterConfig"]["Arn"].endswith(system.resources["DeadLetterQueue"].rpartition("/")[2])
 
 
