@@ -1,0 +1,409 @@
+//! Doing what the plan says, in an order that a crash at any point leaves repairable.
+
+use std::cell::RefCell;
+
+use futures::{StreamExt as _, stream};
+use graph_notifications::{ClientState, Keyring, Policy, TenantId};
+use graph_subscriptions::{AccessToken, GraphErrorKind, NewSubscription, Renewal, Subscription};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    calls::{ATTEMPTS, Calls, Failure, pause},
+    observe::{CONCURRENCY, list},
+    plan::{Action, Create, Desired, Renew, Replace, proven_state, watches},
+    ports::World,
+    records::Record,
+    report::{Outcome, PolicyReport, StrayReport},
+};
+
+/// How far ahead a subscription's end is put. Graph allows a day for emergency calls and may refuse a minute more.
+pub const LIFETIME: SignedDuration = SignedDuration::from_mins(23 * 60 + 30);
+
+/// How much earlier than requested an end may be before it is a problem.
+const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
+
+/// What acting needs.
+pub struct Acting<'a, W> {
+    /// Calls to Graph.
+    pub calls: &'a Calls<'a, W>,
+    /// What should be.
+    pub desired: &'a Desired<'a>,
+    /// The keyring, as stored.
+    pub keyring: &'a Keyring,
+    /// The current key's certificate, DER in base64.
+    pub certificate: &'a str,
+    /// The current key's name.
+    pub certificate_id: &'a str,
+    /// Collects what goes wrong besides.
+    pub problems: &'a RefCell<Vec<String>>,
+}
+
+/// What came of the actions.
+#[derive(Debug, Default)]
+pub struct Acted {
+    /// For the policies.
+    pub policies: Vec<PolicyReport>,
+    /// For the strays.
+    pub strays: Vec<StrayReport>,
+}
+
+enum One {
+    Policy(Box<PolicyReport>),
+    Stray(StrayReport),
+    Nothing,
+}
+
+/// What could be done for a policy.
+struct Done {
+    outcome: Outcome,
+    subscription: Subscription,
+    explanation: Option<String>,
+}
+
+/// What could not.
+struct NotDone {
+    explanation: String,
+    /// The subscription that is there all the same.
+    subscription: Option<Subscription>,
+}
+
+impl From<Failure> for NotDone {
+    fn from(failure: Failure) -> Self {
+        Self { explanation: failure.to_string(), subscription: None }
+    }
+}
+
+impl<W: World> Acting<'_, W> {
+    /// Does all of it, several at a time. What fails holds back nothing else.
+    pub async fn act(&self, actions: Vec<Action>) -> Acted {
+        let mut acted = Acted::default();
+        let mut results =
+            stream::iter(actions).map(async |action| self.one(action).await).buffer_unordered(CONCURRENCY);
+        while let Some(one) = results.next().await {
+            match one {
+                One::Policy(report) => acted.policies.push(*report),
+                One::Stray(report) => acted.strays.push(report),
+                One::Nothing => {}
+            }
+        }
+        acted
+    }
+
+    async fn one(&self, action: Action) -> One {
+        match action {
+            Action::Renew(renew) => self.renew(renew).await,
+            Action::Create(create) => {
+                let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Created };
+                let done = self.create(&create, outcome, None).await;
+                self.report(&create.policy, create.lost, done)
+            }
+            Action::Replace(replace) => {
+                let done = self.replace(&replace).await;
+                self.report(&replace.policy, replace.create.lost, done)
+            }
+            Action::DeleteStray(stray, tenant) => self.delete_stray(stray, tenant).await,
+            Action::Forget(policy) => {
+                self.noted("a record cannot be deleted", self.world().delete_record(&policy).await);
+                One::Nothing
+            }
+        }
+    }
+
+    async fn renew(&self, renew: Renew) -> One {
+        let (policy, id) = (&renew.policy, &renew.subscription.id);
+        let renewed = match self.patch(policy, id).await {
+            Ok(renewed) => renewed,
+            Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
+                let create = self.create_anew(&renew, Some(id.clone()));
+                let done = self.create(&create, Outcome::Recreated, None).await;
+                return self.report(policy, create.lost, done);
+            }
+            Err(failure) => {
+                let not_done =
+                    NotDone { explanation: failure.to_string(), subscription: Some(renew.subscription.clone()) };
+                return self.report(policy, None, Err(not_done));
+            }
+        };
+        let certificate = self.certificate_of(policy, &renewed).await;
+        let explanation = match certificate.as_deref() {
+            Some(id) if id == self.certificate_id => None,
+            Some(id) if self.keyring.keys.iter().any(|key| key.certificate_id == id) => {
+                Some(format!("Graph still encrypts for the certificate {id}, whose key is at hand"))
+            }
+            None => Some("Graph does not say for which certificate it encrypts".to_owned()),
+            Some(_) if renew.client_state_id.is_none() => {
+                let explanation = "Graph encrypts for a certificate whose key is lost, and the subscription cannot be \
+                                   replaced while the state table cannot be read";
+                let not_done = NotDone { explanation: explanation.to_owned(), subscription: Some(renewed) };
+                return self.report(policy, None, Err(not_done));
+            }
+            Some(_) => {
+                let replace = Replace {
+                    policy: policy.clone(),
+                    ids: std::iter::once(id.clone()).chain(renew.duplicates.clone()).collect(),
+                    why: "Graph encrypted for a certificate whose key is lost",
+                    create: self.create_anew(&renew, None),
+                };
+                let done = self.replace(&replace).await;
+                return self.report(policy, None, done);
+            }
+        };
+        if let Some(client_state_id) = &renew.client_state_id {
+            let certificate = certificate.as_deref().unwrap_or(self.certificate_id);
+            self.record(policy, client_state_id, certificate, &renewed).await;
+        }
+        for duplicate in &renew.duplicates {
+            let deleted = self.delete(policy.tenant, duplicate).await;
+            self.noted(&format!("the duplicate {duplicate} of {} cannot be deleted", policy.name), deleted);
+        }
+        let outcome = if renew.adopted { Outcome::Adopted } else { Outcome::Renewed };
+        self.report(policy, None, Ok(Done { outcome, subscription: renewed, explanation }))
+    }
+
+    fn create_anew(&self, renew: &Renew, lost: Option<String>) -> Create {
+        Create {
+            policy: renew.policy.clone(),
+            client_state_id: self.desired.client_state_id.to_owned(),
+            previous: None,
+            may_delete: renew.client_state_id.is_some(),
+            lost,
+        }
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Done, NotDone> {
+        // Without its record no later run can take what is about to be deleted for known.
+        self.noted("a record cannot be deleted", self.world().delete_record(&replace.policy).await);
+        for id in &replace.ids {
+            self.delete(replace.policy.tenant, id).await?;
+        }
+        self.create(&replace.create, Outcome::Recreated, Some(replace.why)).await
+    }
+
+    /// Creates a subscription. An attempt whose end is unknown is followed by a look at the list, never by a blind second
+    /// attempt.
+    async fn create(&self, create: &Create, outcome: Outcome, why: Option<&str>) -> Result<Done, NotDone> {
+        let policy = &create.policy;
+        let client_state = self.client_state(&create.client_state_id)?;
+        let mut outcome = outcome;
+        let mut why = why.map(ToOwned::to_owned);
+        // Rounded as Graph is told, so that the subscription can be recognised by it.
+        let requested = whole_seconds(self.world().now() + LIFETIME);
+        let announced = self.announcement(create, requested);
+        self.put(&announced).await;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let new = NewSubscription {
+                policy,
+                notification_url: self.desired.notification_url,
+                expires_at: requested,
+                certificate: self.certificate,
+                certificate_id: self.certificate_id,
+                client_state,
+            };
+            let created = self
+                .calls
+                .once(policy.tenant, async |token: &AccessToken| self.world().create(token, &new).await)
+                .await;
+            let failure = match created {
+                Ok(created) => {
+                    self.check_end(policy, requested, &created);
+                    self.record(policy, &create.client_state_id, self.certificate_id, &created).await;
+                    return Ok(Done { outcome, subscription: created, explanation: why });
+                }
+                Err(failure) => failure,
+            };
+            let conflict = failure.kind() == Some(GraphErrorKind::Conflict);
+            let again = conflict || failure.is_ambiguous() || failure.is_retryable();
+            if !again || attempt >= ATTEMPTS {
+                return Err(failure.into());
+            }
+            if !conflict && !pause(self.world(), self.calls.deadline, attempt, failure.retry_after()).await {
+                return Err(failure.into());
+            }
+            if !conflict && !failure.is_ambiguous() {
+                continue;
+            }
+            let same_policy: Vec<Subscription> =
+                list(self.calls, policy.tenant).await?.into_iter().filter(|one| watches(one, policy)).collect();
+            if let Some((found, state)) = self.adoptable(create, &announced, &same_policy) {
+                match self.patch(policy, &found.id).await {
+                    Ok(renewed) => {
+                        if let Some(state) = state {
+                            self.record(policy, &state, self.certificate_id, &renewed).await;
+                        }
+                        let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
+                        return Ok(Done { outcome, subscription: renewed, explanation: why });
+                    }
+                    Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {}
+                    Err(failure) => {
+                        return Err(NotDone { explanation: failure.to_string(), subscription: Some(found.clone()) });
+                    }
+                }
+            } else if conflict && same_policy.is_empty() {
+                // Graph's list lags behind what it refuses.
+                if !pause(self.world(), self.calls.deadline, attempt, None).await {
+                    return Err(failure.into());
+                }
+            } else if conflict && !create.may_delete {
+                let explanation = format!(
+                    "another subscription is in the way, and nothing is deleted while the state table cannot be read ({failure})"
+                );
+                return Err(NotDone { explanation, subscription: None });
+            } else if conflict {
+                for blocker in &same_policy {
+                    self.delete(policy.tenant, &blocker.id).await?;
+                }
+                outcome = Outcome::Recreated;
+                why = Some("another subscription for the policy was in the way and was deleted".to_owned());
+            }
+        }
+    }
+
+    /// The subscription that is the one to be created, and the name of its client state where that is known.
+    fn adoptable<'s>(
+        &self,
+        create: &Create,
+        announced: &Record,
+        same_policy: &'s [Subscription],
+    ) -> Option<(&'s Subscription, Option<String>)> {
+        let ours = same_policy.iter().filter(|one| {
+            one.notification_url == self.desired.notification_url && one.lifecycle_notification_url.is_some()
+        });
+        ours.filter_map(|one| {
+            let state = proven_state(self.desired, Some(announced), one)
+                .or_else(|| proven_state(self.desired, create.previous.as_ref(), one));
+            // What may not be deleted is renewed, whoever knows its client state.
+            (state.is_some() || !create.may_delete).then(|| (one, state.map(ToOwned::to_owned)))
+        })
+        .max_by_key(|(one, _)| one.expires_at)
+    }
+
+    async fn delete_stray(&self, stray: Subscription, tenant: TenantId) -> One {
+        let deleted = self.delete(tenant, &stray.id).await;
+        One::Stray(StrayReport {
+            tenant_id: tenant,
+            subscription_id: stray.id,
+            resource: stray.resource,
+            deleted: deleted.is_ok(),
+            explanation: deleted.err().map(|failure| failure.to_string()),
+        })
+    }
+
+    async fn patch(&self, policy: &Policy, id: &str) -> Result<Subscription, Failure> {
+        let requested = self.world().now() + LIFETIME;
+        let renewal =
+            Renewal { expires_at: requested, certificate: self.certificate, certificate_id: self.certificate_id };
+        let call = async |token: &AccessToken| self.world().renew(token, id, &renewal).await;
+        let renewed = self.calls.repeated(policy.tenant, call).await?;
+        self.check_end(policy, requested, &renewed);
+        Ok(renewed)
+    }
+
+    async fn delete(&self, tenant: TenantId, id: &str) -> Result<(), Failure> {
+        let call = async |token: &AccessToken| self.world().delete(token, id).await;
+        match self.calls.repeated(tenant, call).await {
+            Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The certificate that Graph encrypts for. Microsoft's pages disagree on whether a renewal can change it, so that
+    /// what the renewal answers is read back if it is another.
+    async fn certificate_of(&self, policy: &Policy, renewed: &Subscription) -> Option<String> {
+        if renewed.encryption_certificate_id.as_deref() == Some(self.certificate_id) {
+            return renewed.encryption_certificate_id.clone();
+        }
+        let call = async |token: &AccessToken| self.world().get(token, &renewed.id).await;
+        match self.calls.repeated(policy.tenant, call).await {
+            Ok(read) => read.encryption_certificate_id,
+            Err(_) => renewed.encryption_certificate_id.clone(),
+        }
+    }
+
+    fn check_end(&self, policy: &Policy, requested: Timestamp, answered: &Subscription) {
+        if answered.expires_at < requested - TOLERANCE {
+            self.problems.borrow_mut().push(format!(
+                "Graph lets the subscription for {} end at {} instead of {requested}",
+                policy.name, answered.expires_at
+            ));
+        }
+    }
+
+    /// The record of an attempt that is about to be made.
+    fn announcement(&self, create: &Create, requested: Timestamp) -> Record {
+        Record {
+            policy: create.policy.clone(),
+            subscription_id: None,
+            client_state_id: create.client_state_id.clone(),
+            certificate_id: self.certificate_id.to_owned(),
+            subscription_expires_at: Some(requested),
+            replaces: create.lost.clone(),
+            updated_at: self.world().now(),
+        }
+    }
+
+    async fn record(&self, policy: &Policy, client_state_id: &str, certificate_id: &str, subscription: &Subscription) {
+        let record = Record {
+            policy: policy.clone(),
+            subscription_id: Some(subscription.id.clone()),
+            client_state_id: client_state_id.to_owned(),
+            certificate_id: certificate_id.to_owned(),
+            subscription_expires_at: Some(subscription.expires_at),
+            replaces: None,
+            updated_at: self.world().now(),
+        };
+        self.put(&record).await;
+    }
+
+    /// A record that cannot be written holds nothing back: without it a later run replaces the subscription, and until
+    /// then there is one.
+    async fn put(&self, record: &Record) {
+        self.noted("a record cannot be written", self.world().put_record(record).await);
+    }
+
+    fn noted<E: std::fmt::Display>(&self, what: &str, result: Result<(), E>) {
+        if let Err(error) = result {
+            self.problems.borrow_mut().push(format!("{what}: {error}"));
+        }
+    }
+
+    fn client_state(&self, id: &str) -> Result<&ClientState, NotDone> {
+        let stored = self.keyring.client_states.iter().find(|state| state.id == id);
+        stored
+            .map(|state| &state.value)
+            .ok_or_else(|| NotDone { explanation: format!("the keyring has no client state {id}"), subscription: None })
+    }
+
+    fn report(&self, policy: &Policy, lost: Option<String>, done: Result<Done, NotDone>) -> One {
+        let (outcome, subscription, explanation) = match done {
+            Ok(done) => (done.outcome, Some(done.subscription), done.explanation),
+            Err(not) => (Outcome::Failed, not.subscription, Some(not.explanation)),
+        };
+        let expires_at = subscription.as_ref().map(|one| one.expires_at);
+        One::Policy(Box::new(PolicyReport {
+            tenant_id: policy.tenant,
+            policy_name: policy.name.clone(),
+            outcome,
+            subscription_id: subscription.map(|one| one.id),
+            expires_at,
+            seconds_remaining: seconds_remaining(expires_at, self.world().now()),
+            explanation,
+            lost,
+        }))
+    }
+
+    fn world(&self) -> &W {
+        self.calls.world
+    }
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// The seconds until a subscription ends; 0 if there is none.
+#[must_use]
+pub fn seconds_remaining(expires_at: Option<Timestamp>, now: Timestamp) -> i64 {
+    expires_at.map_or(0, |end| end.duration_since(now).as_secs().max(0))
+}

@@ -1,0 +1,479 @@
+//! The outside world as it is: AWS through its SDK, Entra and Graph over HTTP, and the machine.
+
+use std::{collections::HashMap, fmt::Write as _, time::Duration};
+
+use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
+use graph_subscriptions::{
+    AccessToken, Credential, Graph, GraphError, NewSubscription, Renewal, Subscription, TokenError, entra,
+    http::{self, ClientError, Timeouts},
+    signing_keys::{self, SigningKeysError, TokenVersion},
+};
+use jiff::Timestamp;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Config,
+    ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable},
+    records::{Record, policy_of, sort_key},
+    report::Health,
+};
+
+const LEASES: &str = "lease";
+const RECONCILE: &str = "reconcile";
+const SUBSCRIPTIONS: &str = "subscriptions";
+
+/// The world that the deployed function lives in.
+pub struct Live {
+    config: Config,
+    secrets: aws_sdk_secretsmanager::Client,
+    table: aws_sdk_dynamodb::Client,
+    events: aws_sdk_eventbridge::Client,
+    http: reqwest::Client,
+    graph: Graph,
+    random: SystemRandom,
+}
+
+impl Live {
+    /// Loads the SDK's configuration from the environment and builds the clients.
+    ///
+    /// # Errors
+    /// If there is no HTTP client for Microsoft.
+    pub async fn connect(config: Config) -> Result<Self, ClientError> {
+        // Without this client the SDK has none: its own default brings a second TLS library.
+        let client =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(Duration::from_secs(5))
+            .operation_timeout(Duration::from_secs(20))
+            .build();
+        let shared = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(client)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .load()
+            .await;
+        Self::new(config, &shared)
+    }
+
+    /// Builds the clients from an SDK configuration.
+    ///
+    /// # Errors
+    /// If there is no HTTP client for Microsoft.
+    pub fn new(config: Config, shared: &aws_config::SdkConfig) -> Result<Self, ClientError> {
+        let http = http::client(Timeouts::PATIENT)?;
+        Ok(Self {
+            secrets: aws_sdk_secretsmanager::Client::new(shared),
+            table: aws_sdk_dynamodb::Client::new(shared),
+            events: aws_sdk_eventbridge::Client::new(shared),
+            graph: Graph::new(http.clone(), config.graph.clone()),
+            http,
+            config,
+            random: SystemRandom::new(),
+        })
+    }
+
+    fn key(partition: &str, sort: &str) -> HashMap<String, AttributeValue> {
+        HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
+    }
+}
+
+impl Microsoft for Live {
+    async fn token(
+        &self,
+        tenant: TenantId,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<AccessToken, TokenError> {
+        let scope = self.config.graph.token_scope();
+        entra::token(&self.http, &self.config.login, tenant, self.config.app, credential, &scope, now).await
+    }
+
+    async fn signing_keys(
+        &self,
+        tenant: TenantId,
+        version: TokenVersion,
+        now: Timestamp,
+    ) -> Result<SigningKeys, SigningKeysError> {
+        signing_keys::fetch(&self.http, &self.config.login, tenant, version, now).await
+    }
+
+    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+        self.graph.list(token).await
+    }
+
+    async fn get(&self, token: &AccessToken, id: &str) -> Result<Subscription, GraphError> {
+        self.graph.get(token, id).await
+    }
+
+    async fn create(&self, token: &AccessToken, new: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
+        self.graph.create(token, new).await
+    }
+
+    async fn renew(&self, token: &AccessToken, id: &str, renewal: &Renewal<'_>) -> Result<Subscription, GraphError> {
+        self.graph.renew(token, id, renewal).await
+    }
+
+    async fn delete(&self, token: &AccessToken, id: &str) -> Result<(), GraphError> {
+        self.graph.delete(token, id).await
+    }
+}
+
+impl Secrets for Live {
+    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
+        match self.secrets.get_secret_value().secret_id(id).send().await {
+            Ok(output) => Ok(output.secret_string.map(Zeroizing::new)),
+            // The answer for a secret that exists and has no value yet, too.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+                Ok(None)
+            }
+            Err(error) => Err(outside("Secrets Manager", &error)),
+        }
+    }
+
+    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
+        let sent = self.secrets.put_secret_value().secret_id(id).secret_string(value).send().await;
+        sent.map(|_| ()).map_err(|error| outside("Secrets Manager", &error))
+    }
+}
+
+impl StateTable for Live {
+    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
+        let sent = self
+            .table
+            .put_item()
+            .table_name(&self.config.table_name)
+            .set_item(Some(Self::key(LEASES, RECONCILE)))
+            .item("holder", text(owner))
+            .item("expiresAt", seconds(until))
+            .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now OR holder = :holder")
+            .expression_attribute_values(":now", seconds(now))
+            .expression_attribute_values(":holder", text(owner))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(outside("DynamoDB", &error)),
+        }
+    }
+
+    async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
+        let sent = self
+            .table
+            .delete_item()
+            .table_name(&self.config.table_name)
+            .set_key(Some(Self::key(LEASES, RECONCILE)))
+            .condition_expression("attribute_not_exists(pk) OR holder = :holder")
+            .expression_attribute_values(":holder", text(owner))
+            .send()
+            .await;
+        sent.map(|_| ()).map_err(|error| outside("DynamoDB", &error))
+    }
+
+    async fn records(&self) -> Result<Vec<Record>, OutsideError> {
+        let mut records = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self
+                .table
+                .query()
+                .table_name(&self.config.table_name)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(SUBSCRIPTIONS))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| outside("DynamoDB", &error))?;
+            records.extend(page.items().iter().filter_map(record));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(records);
+            }
+        }
+    }
+
+    async fn put_record(&self, record: &Record) -> Result<(), OutsideError> {
+        let sent = self.table.put_item().table_name(&self.config.table_name).set_item(Some(item(record))).send().await;
+        sent.map(|_| ()).map_err(|error| outside("DynamoDB", &error))
+    }
+
+    async fn delete_record(&self, policy: &Policy) -> Result<(), OutsideError> {
+        let key = Self::key(SUBSCRIPTIONS, &sort_key(policy));
+        let sent = self.table.delete_item().table_name(&self.config.table_name).set_key(Some(key)).send().await;
+        sent.map(|_| ()).map_err(|error| outside("DynamoDB", &error))
+    }
+}
+
+impl EventBus for Live {
+    async fn put_health(&self, health: &Health) -> Result<(), OutsideError> {
+        let detail = serde_json::to_string(health).map_err(|error| OutsideError(error.to_string()))?;
+        let entry = PutEventsRequestEntry::builder()
+            .event_bus_name(&self.config.bus_name)
+            .source("teams-emergency-alerts")
+            .detail_type("Subscription Health")
+            .detail(detail)
+            .build();
+        let sent = self.events.put_events().entries(entry).send().await;
+        let output = sent.map_err(|error| outside("EventBridge", &error))?;
+        // A refused entry comes with the status 200.
+        match output.entries().iter().find_map(|entry| entry.error_code()) {
+            Some(code) => Err(OutsideError(format!("EventBridge: {code}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Host for Live {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    fn chance(&self) -> f64 {
+        let mut bytes = [0; 4];
+        // Without randomness the pauses are merely alike.
+        let _ = self.random.fill(&mut bytes);
+        f64::from(u32::from_ne_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    fn short_name(&self) -> Result<String, OutsideError> {
+        let mut bytes = [0; 4];
+        self.random.fill(&mut bytes).map_err(|_| OutsideError("the system gives no randomness".to_owned()))?;
+        Ok(bytes.iter().fold(String::new(), |mut name, byte| {
+            let _ = write!(name, "{byte:02x}");
+            name
+        }))
+    }
+
+    fn client_state(&self) -> Result<ClientState, OutsideError> {
+        ClientState::generate(&self.random).map_err(|_| OutsideError("the system gives no randomness".to_owned()))
+    }
+
+    fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {
+        KeyPair::generate(KeySize::Rsa2048, from, until).map_err(|error| OutsideError(format!("OpenSSL: {error}")))
+    }
+
+    #[expect(clippy::print_stdout, reason = "CloudWatch reads embedded metrics from standard output")]
+    fn emit(&self, line: &str) {
+        println!("{line}");
+    }
+}
+
+/// What went wrong, from the SDK's structured fields only: its debugging output holds whole answers, and with them secrets.
+fn outside<E, R>(service: &str, error: &SdkError<E, R>) -> OutsideError
+where
+    E: ProvideErrorMetadata,
+{
+    OutsideError(match error {
+        SdkError::ServiceError(refused) => {
+            let (code, message) = (refused.err().code(), refused.err().message());
+            format!("{service}: {}: {}", code.unwrap_or("unknown error"), message.unwrap_or("no reason given"))
+        }
+        SdkError::TimeoutError(_) => format!("{service} did not answer in time"),
+        SdkError::DispatchFailure(failure) => {
+            let mut text = format!("{service} cannot be reached");
+            let mut cause = failure.as_connector_error().map(|error| error as &dyn std::error::Error);
+            while let Some(error) = cause {
+                let _ = write!(text, ": {error}");
+                cause = error.source();
+            }
+            text
+        }
+        SdkError::ResponseError(_) => format!("{service} gave an answer that cannot be read"),
+        _ => format!("{service} cannot be asked: the request cannot be built"),
+    })
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn seconds(time: Timestamp) -> AttributeValue {
+    AttributeValue::N(time.as_second().to_string())
+}
+
+fn item(record: &Record) -> HashMap<String, AttributeValue> {
+    let mut item = Live::key(SUBSCRIPTIONS, &sort_key(&record.policy));
+    let mut add = |name: &str, value: Option<&str>| {
+        item.insert(name.to_owned(), value.map_or(AttributeValue::Null(true), text));
+    };
+    add("subscriptionId", record.subscription_id.as_deref());
+    add("clientStateId", Some(&record.client_state_id));
+    add("certificateId", Some(&record.certificate_id));
+    // Not `expiresAt`: with that name DynamoDB would delete the record when the time has come.
+    add("subscriptionExpiresAt", record.subscription_expires_at.map(|time| time.to_string()).as_deref());
+    add("replaces", record.replaces.as_deref());
+    add("updatedAt", Some(&record.updated_at.to_string()));
+    item
+}
+
+fn record(item: &HashMap<String, AttributeValue>) -> Option<Record> {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    Some(Record {
+        policy: policy_of(text("sk")?)?,
+        subscription_id: text("subscriptionId").cloned(),
+        client_state_id: text("clientStateId")?.clone(),
+        certificate_id: text("certificateId")?.clone(),
+        subscription_expires_at: text("subscriptionExpiresAt").and_then(|time| time.parse().ok()),
+        replaces: text("replaces").cloned(),
+        updated_at: text("updatedAt")?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_config::Region;
+    use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
+    use axum::{
+        Router,
+        body::Bytes,
+        extract::State,
+        http::{HeaderMap, StatusCode},
+    };
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fake;
+
+    type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+    /// A world whose AWS is a server on the loopback interface, over plain HTTP, that answers each request alike.
+    async fn live(status: u16, answer: Value) -> (Live, Asked) {
+        async fn reply(
+            State((status, answer, asked)): State<(u16, Value, Asked)>,
+            headers: HeaderMap,
+            body: Bytes,
+        ) -> (StatusCode, String) {
+            let target = headers["x-amz-target"].to_str().unwrap().to_owned();
+            asked.lock().unwrap().push((target, serde_json::from_slice(&body).unwrap()));
+            (StatusCode::from_u16(status).unwrap(), answer.to_string())
+        }
+        let asked = Asked::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let routes = Router::new().fallback(reply).with_state((status, answer, asked.clone()));
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        let client =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let credentials = Credentials::new("id", "key", None, None, "test");
+        let shared = aws_config::SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .endpoint_url(address)
+            .http_client(client)
+            .build();
+        (Live::new(fake::config("Global"), &shared).unwrap(), asked)
+    }
+
+    fn refusal(code: &str) -> Value {
+        json!({"__type": code, "Message": "no", "message": "no"})
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_read_and_written() {
+        let (live, asked) = live(200, json!({"SecretString": "hunter2"})).await;
+        assert_eq!(live.read("arn:x").await.unwrap().as_deref().map(String::as_str), Some("hunter2"));
+        live.write("arn:x", "new").await.unwrap();
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked[0], ("secretsmanager.GetSecretValue".to_owned(), json!({"SecretId": "arn:x"})));
+        assert_eq!(asked[1].0, "secretsmanager.PutSecretValue");
+        assert_eq!((&asked[1].1["SecretId"], &asked[1].1["SecretString"]), (&json!("arn:x"), &json!("new")));
+    }
+
+    #[tokio::test]
+    async fn a_secret_without_a_value_is_none_and_any_other_refusal_an_error() {
+        let (empty, _) = live(400, refusal("ResourceNotFoundException")).await;
+        assert_eq!(empty.read("x").await.unwrap(), None);
+        let (denied, _) = live(400, refusal("AccessDeniedException")).await;
+        assert_eq!(denied.read("x").await.unwrap_err().to_string(), "Secrets Manager: AccessDeniedException: no");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_cannot_be_read_is_not_repeated() {
+        let (live, _) = live(200, json!({"SecretString": ["hunter2"]})).await;
+        let error = live.read("x").await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn the_lease_is_taken_on_condition() {
+        let (live_table, asked) = live(200, json!({})).await;
+        let (now, until) = (fake::START, fake::START + jiff::SignedDuration::from_secs(300));
+        assert!(live_table.take_lease("me", now, until).await.unwrap());
+        let (target, body) = asked.lock().unwrap()[0].clone();
+        assert_eq!(target, "DynamoDB_20120810.PutItem");
+        let item = json!({
+            "pk": {"S": "lease"}, "sk": {"S": "reconcile"}, "holder": {"S": "me"}, "expiresAt": {"N": until.as_second().to_string()},
+        });
+        assert_eq!(body["Item"], item);
+        assert_eq!(body["ConditionExpression"], "attribute_not_exists(pk) OR expiresAt <= :now OR holder = :holder");
+        assert_eq!(body["ExpressionAttributeValues"][":now"]["N"], now.as_second().to_string());
+        let (held, _) = live(400, refusal("com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException")).await;
+        assert!(!held.take_lease("me", now, until).await.unwrap());
+        let (down, _) = live(400, refusal("com.amazonaws.dynamodb.v20120810#ResourceNotFoundException")).await;
+        assert!(down.take_lease("me", now, until).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_record_survives_the_table() {
+        let (live, asked) = live(200, json!({})).await;
+        let mut written = Record {
+            policy: fake::policy("East/West"),
+            subscription_id: Some("s1".to_owned()),
+            client_state_id: "state-1".to_owned(),
+            certificate_id: "key-1".to_owned(),
+            subscription_expires_at: Some(fake::START),
+            replaces: Some("s0".to_owned()),
+            updated_at: fake::START,
+        };
+        live.put_record(&written).await.unwrap();
+        assert_eq!(record(&item(&written)), Some(written.clone()));
+        (written.subscription_id, written.subscription_expires_at, written.replaces) = (None, None, None);
+        assert_eq!(record(&item(&written)), Some(written));
+        let body = asked.lock().unwrap()[0].1.clone();
+        assert_eq!(body["Item"]["sk"]["S"], format!("{}/East/West", fake::TENANT));
+        assert!(body["Item"].get("expiresAt").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_refused_event_is_an_error() {
+        let health = Health {
+            tenant_id: fake::TENANT.parse().unwrap(),
+            policy_name: "Global".parse().unwrap(),
+            state: "recreated",
+            lost_subscription_id: "s1".to_owned(),
+            subscription_id: Some("s2".to_owned()),
+            observed_at: fake::START,
+            explanation: "x".to_owned(),
+        };
+        let (live_bus, asked) = live(200, json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]})).await;
+        live_bus.put_health(&health).await.unwrap();
+        let entry = asked.lock().unwrap()[0].1["Entries"][0].clone();
+        assert_eq!(
+            (&entry["Source"], &entry["DetailType"]),
+            (&json!("teams-emergency-alerts"), &json!("Subscription Health"))
+        );
+        assert_eq!(entry["EventBusName"], "bus");
+        let (live_bus, _) = live(200, json!({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "Throttled"}]})).await;
+        assert!(live_bus.put_health(&health).await.is_err());
+    }
+}

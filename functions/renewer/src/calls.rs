@@ -1,0 +1,187 @@
+//! Attempts, pauses and fresh tokens: what turns calls that are made once into calls that a run can rely on.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use graph_notifications::TenantId;
+use graph_subscriptions::{AccessToken, Credential, GraphError, GraphErrorKind, TokenError};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+
+use crate::ports::World;
+
+/// How often a call is made before its error stands.
+pub const ATTEMPTS: u32 = 5;
+
+/// Graph delivers under the token of the last renewal, so that each renewal takes a token that has its whole life ahead.
+const OLDEST_TOKEN: SignedDuration = SignedDuration::from_secs(50);
+
+/// The longest pause before another attempt, unless the other side asks for a longer one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// Why a call to Graph came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no token to make it with.
+    Token(TokenError),
+    /// Graph did not do it.
+    Graph(GraphError),
+    /// The run's time is over, and the call was not made.
+    OutOfTime,
+}
+
+impl Failure {
+    /// Graph's answer, in one word.
+    #[must_use]
+    pub fn kind(&self) -> Option<GraphErrorKind> {
+        match self {
+            Self::Graph(error) => Some(error.kind),
+            Self::Token(_) | Self::OutOfTime => None,
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            // Its attempts were made when the token was asked for.
+            Self::Token(_) | Self::OutOfTime => false,
+            Self::Graph(error) => error.is_retryable(),
+        }
+    }
+
+    /// Whether Graph may have done it all the same.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Graph(error) if error.is_ambiguous())
+    }
+
+    /// How long the other side asks to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Graph(error) => error.retry_after,
+            Self::Token(error) => error.retry_after,
+            Self::OutOfTime => None,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(error) => error.fmt(f),
+            Self::Graph(error) => error.fmt(f),
+            Self::OutOfTime => f.write_str("the run had no time left for it; the next run goes on"),
+        }
+    }
+}
+
+/// Waits before the next attempt: longer each time, never twice the same, and at least as long as the other side asks.
+/// Says `false` at once if that would outlast the deadline.
+pub async fn pause(world: &impl World, deadline: Timestamp, attempt: u32, asked: Option<Duration>) -> bool {
+    let longest = Duration::from_secs(1 << attempt.min(10)).min(LONGEST_PAUSE);
+    let pause = longest.mul_f64(0.5 + world.chance() / 2.0).max(asked.unwrap_or_default());
+    let Ok(time_left) = Duration::try_from(deadline.duration_since(world.now())) else { return false };
+    if pause > time_left {
+        return false;
+    }
+    world.sleep(pause).await;
+    true
+}
+
+/// Calls to Graph within one run.
+pub struct Calls<'a, W> {
+    /// The outside world.
+    pub world: &'a W,
+    /// When the run's time is over: no call begins after it.
+    pub deadline: Timestamp,
+    credential: &'a Credential,
+    /// A lock for each tenant, so that concurrent calls share a token and one tenant does not wait for another's.
+    tokens: HashMap<TenantId, Mutex<Option<AccessToken>>>,
+}
+
+impl<'a, W: World> Calls<'a, W> {
+    /// Calls in these tenants, with tokens for this credential.
+    pub fn new(world: &'a W, deadline: Timestamp, credential: &'a Credential, tenants: &[TenantId]) -> Self {
+        let tokens = tenants.iter().map(|&tenant| (tenant, Mutex::new(None))).collect();
+        Self { world, deadline, credential, tokens }
+    }
+
+    /// Makes a call once, with a fresh token; twice if Graph does not accept the token.
+    ///
+    /// # Errors
+    /// As the call, or if there is no token or no time.
+    pub async fn once<T>(
+        &self,
+        tenant: TenantId,
+        call: impl AsyncFn(&AccessToken) -> Result<T, GraphError>,
+    ) -> Result<T, Failure> {
+        let token = self.token(tenant, None).await?;
+        self.in_time()?;
+        match call(&token).await {
+            Err(error) if error.kind == GraphErrorKind::Unauthorized => {
+                let token = self.token(tenant, Some(&token)).await?;
+                call(&token).await.map_err(Failure::Graph)
+            }
+            other => other.map_err(Failure::Graph),
+        }
+    }
+
+    /// Makes a call that may be repeated without harm, until it succeeds or its error is one that stays.
+    ///
+    /// # Errors
+    /// As the last attempt.
+    pub async fn repeated<T>(
+        &self,
+        tenant: TenantId,
+        call: impl AsyncFn(&AccessToken) -> Result<T, GraphError>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 0;
+        loop {
+            let result = self.once(tenant, &call).await;
+            attempt += 1;
+            match result {
+                Err(failure) if failure.is_retryable() && attempt < ATTEMPTS => {
+                    if !pause(self.world, self.deadline, attempt, failure.retry_after()).await {
+                        return Err(failure);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// A token that is fresh, and not the one that Graph refused.
+    async fn token(&self, tenant: TenantId, refused: Option<&AccessToken>) -> Result<AccessToken, Failure> {
+        let Some(held) = self.tokens.get(&tenant) else { return Err(Failure::OutOfTime) };
+        let mut held = held.lock().await;
+        let refused = refused.map(AccessToken::obtained_at);
+        if let Some(token) = held.as_ref() {
+            let fresh = self.world.now().duration_since(token.obtained_at()) < OLDEST_TOKEN;
+            if fresh && refused != Some(token.obtained_at()) {
+                return Ok(token.clone());
+            }
+        }
+        let mut attempt = 0;
+        loop {
+            self.in_time()?;
+            attempt += 1;
+            match self.world.token(tenant, self.credential, self.world.now()).await {
+                Ok(token) => {
+                    *held = Some(token.clone());
+                    return Ok(token);
+                }
+                Err(error) => {
+                    let again = error.is_retryable() && attempt < ATTEMPTS;
+                    if !again || !pause(self.world, self.deadline, attempt, error.retry_after).await {
+                        return Err(Failure::Token(error));
+                    }
+                }
+            }
+        }
+    }
+
+    fn in_time(&self) -> Result<(), Failure> {
+        if self.world.now() >= self.deadline { Err(Failure::OutOfTime) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,143 @@
+//! The function's environment, which the template fills from its parameters.
+
+use std::fmt::Display;
+
+use graph_notifications::{ClientId, Policies, TenantId};
+use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
+
+/// What the function is set up to do.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The app registration.
+    pub app: ClientId,
+    /// The policies to watch.
+    pub policies: Policies,
+    /// Microsoft Graph.
+    pub graph: GraphEndpoint,
+    /// Microsoft Entra.
+    pub login: LoginEndpoint,
+    /// Where Graph delivers.
+    pub notification_url: String,
+    /// The secret that holds the app's client secret: name or ARN.
+    pub client_secret_id: String,
+    /// The secret that holds the keyring: name or ARN.
+    pub keyring_secret_id: String,
+    /// The state table.
+    pub table_name: String,
+    /// The event bus.
+    pub bus_name: String,
+    /// The function's own name, for its metrics.
+    pub function_name: String,
+}
+
+/// The environment is not as it must be: one sentence that names the template's parameter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A parameter of the template has a value that cannot be used.
+    #[error("the parameter {parameter} cannot be used: {reason}")]
+    Parameter {
+        /// Its name in the template.
+        parameter: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
+    /// A variable that the template sets by itself is not there.
+    #[error("the environment variable {0} is missing; template.yaml sets it")]
+    Missing(&'static str),
+}
+
+impl Config {
+    /// Reads the environment through `variable`.
+    ///
+    /// # Errors
+    /// On the first value that is missing or cannot be used.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let given = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let parameter =
+            |name: &str, parameter: &'static str| given(name).ok_or_else(|| refused(parameter)("it is empty"));
+        let tenant = parameter("TENANT_ID", "TenantId")?;
+        let tenant: TenantId = tenant.parse().map_err(refused("TenantId"))?;
+        let app = parameter("CLIENT_ID", "ClientId")?;
+        let policies = parameter("POLICY_NAMES", "PolicyNames")?;
+        let graph = parameter("GRAPH_ENDPOINT", "GraphEndpoint")?;
+        let login = parameter("LOGIN_ENDPOINT", "LoginEndpoint")?;
+        let own = |name: &'static str| given(name).ok_or(ConfigError::Missing(name));
+        Ok(Self {
+            app: app.parse().map_err(refused("ClientId"))?,
+            policies: Policies::parse(&policies, tenant).map_err(refused("PolicyNames"))?,
+            graph: GraphEndpoint::parse(&graph).map_err(refused("GraphEndpoint"))?,
+            login: LoginEndpoint::parse(&login).map_err(refused("LoginEndpoint"))?,
+            notification_url: own("NOTIFICATION_URL")?,
+            client_secret_id: own("CLIENT_SECRET_ID")?,
+            keyring_secret_id: own("KEYRING_SECRET_ID")?,
+            table_name: own("STATE_TABLE_NAME")?,
+            bus_name: own("EVENT_BUS_NAME")?,
+            function_name: own("AWS_LAMBDA_FUNCTION_NAME")?,
+        })
+    }
+}
+
+fn refused<E: Display>(parameter: &'static str) -> impl Fn(E) -> ConfigError {
+    move |reason| ConfigError::Parameter { parameter, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn environment() -> HashMap<&'static str, &'static str> {
+        HashMap::from([
+            ("TENANT_ID", "11111111-2222-3333-4444-555555555555"),
+            ("CLIENT_ID", "99999999-8888-7777-6666-555555555555"),
+            ("POLICY_NAMES", "Global,Warehouse"),
+            ("GRAPH_ENDPOINT", "https://graph.microsoft.com/v1.0"),
+            ("LOGIN_ENDPOINT", "https://login.microsoftonline.com"),
+            ("NOTIFICATION_URL", "https://example.org/notifications"),
+            ("CLIENT_SECRET_ID", "arn:secret"),
+            ("KEYRING_SECRET_ID", "arn:keyring"),
+            ("STATE_TABLE_NAME", "table"),
+            ("EVENT_BUS_NAME", "bus"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "renewer"),
+        ])
+    }
+
+    fn read(environment: &HashMap<&str, &str>) -> Result<Config, ConfigError> {
+        Config::read(|name| environment.get(name).map(|&value| value.to_owned()))
+    }
+
+    #[test]
+    fn the_template_fills_it() {
+        let config = read(&environment()).unwrap();
+        assert_eq!(config.policies.iter().count(), 2);
+        assert_eq!(config.graph.token_scope(), "https://graph.microsoft.com/.default");
+    }
+
+    #[test]
+    fn a_bad_value_is_reported_under_its_parameters_name() {
+        for (variable, value, parameter) in [
+            ("TENANT_ID", "contoso", "TenantId"),
+            ("TENANT_ID", "", "TenantId"),
+            ("CLIENT_ID", "x", "ClientId"),
+            ("POLICY_NAMES", " , ", "PolicyNames"),
+            ("POLICY_NAMES", "contoso/Global", "PolicyNames"),
+            ("GRAPH_ENDPOINT", "http://graph.microsoft.com/v1.0", "GraphEndpoint"),
+            ("LOGIN_ENDPOINT", "https://login.microsoftonline.com/common", "LoginEndpoint"),
+        ] {
+            let mut environment = environment();
+            environment.insert(variable, value);
+            let sentence = read(&environment).unwrap_err().to_string();
+            assert!(sentence.starts_with(&format!("the parameter {parameter} cannot be used: ")), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn every_variable_is_needed() {
+        for variable in environment().keys() {
+            let mut environment = environment();
+            environment.remove(variable);
+            assert!(read(&environment).is_err(), "{variable}");
+        }
+    }
+}

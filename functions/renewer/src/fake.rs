@@ -1,0 +1,530 @@
+//! A world for tests: an Entra, a Graph, AWS and a clock that live in memory, can be told to fail, and can end the run at any
+//! step. It checks by itself what must hold at every call.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    future::pending,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use graph_notifications::{
+    ClientState, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize, signing_keys::SigningKey,
+};
+use graph_subscriptions::{
+    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, Subscription, TokenError,
+    signing_keys::{SigningKeysError, TokenVersion},
+};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Config,
+    ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable},
+    records::{Record, sort_key},
+    report::{Health, Report},
+    run::{Invocation, reconcile},
+};
+
+pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+pub(crate) const OTHER: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
+pub(crate) const START: Timestamp = Timestamp::constant(1_764_000_000, 0);
+pub(crate) const URL: &str = "https://example.org/notifications";
+
+/// The configuration, with these policies.
+pub(crate) fn config(policies: &str) -> Config {
+    Config::read(|name| {
+        Some(match name {
+            "TENANT_ID" => TENANT.to_owned(),
+            "CLIENT_ID" => "99999999-8888-7777-6666-555555555555".to_owned(),
+            "POLICY_NAMES" => policies.to_owned(),
+            "GRAPH_ENDPOINT" => "https://graph.microsoft.com/v1.0".to_owned(),
+            "LOGIN_ENDPOINT" => "https://login.microsoftonline.com".to_owned(),
+            "NOTIFICATION_URL" => URL.to_owned(),
+            "CLIENT_SECRET_ID" => "client-secret".to_owned(),
+            "KEYRING_SECRET_ID" => "keyring".to_owned(),
+            "STATE_TABLE_NAME" => "table".to_owned(),
+            "EVENT_BUS_NAME" => "bus".to_owned(),
+            "AWS_LAMBDA_FUNCTION_NAME" => "renewer".to_owned(),
+            _ => return None,
+        })
+    })
+    .unwrap()
+}
+
+/// A policy of the home tenant.
+pub(crate) fn policy(name: &str) -> Policy {
+    Policy { tenant: TENANT.parse().unwrap(), name: name.parse().unwrap() }
+}
+
+/// A subscription in the fake Graph, with what Graph tells nobody.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) tenant: TenantId,
+    pub(crate) subscription: Subscription,
+    pub(crate) client_state: String,
+}
+
+/// How an operation fails once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// Graph answers with this and does nothing.
+    Refuses(GraphErrorKind),
+    /// Graph does it, and the answer is lost.
+    AnswerLost,
+    /// Graph asks to wait for this many seconds.
+    AsksToWait(u64),
+    /// Graph has forgotten the subscription.
+    Vanishes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    BeforeStep(usize),
+    AfterStep(usize),
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) elapsed: SignedDuration,
+    pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) lease: Option<(String, Timestamp)>,
+    pub(crate) records: BTreeMap<String, Record>,
+    pub(crate) held: Vec<Held>,
+    pub(crate) events: Vec<Health>,
+    pub(crate) lines: Vec<String>,
+    pub(crate) calls: Vec<String>,
+    pub(crate) sleeps: Vec<Duration>,
+    /// Operation, policy or subscription (or "" for any), fault.
+    pub(crate) faults: VecDeque<(&'static str, &'static str, Fault)>,
+    pub(crate) table_down: bool,
+    pub(crate) bus_down: bool,
+    pub(crate) signing_keys_down: bool,
+    pub(crate) keyring_writes_fail: bool,
+    pub(crate) entra_refuses: Option<TenantId>,
+    pub(crate) refused_tokens: u32,
+    pub(crate) certificate_patch_ignored: bool,
+    pub(crate) shortens_to: Option<SignedDuration>,
+    pub(crate) hidden_from_next_list: bool,
+    pub(crate) call_takes: SignedDuration,
+    pub(crate) kids: Vec<String>,
+    steps: usize,
+    death: Option<Death>,
+    dead: bool,
+    names: u32,
+}
+
+pub(crate) struct Fake {
+    pub(crate) state: RefCell<State>,
+    died: Notify,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let state = State {
+            secrets: BTreeMap::from([("client-secret".to_owned(), "hunter2\n".to_owned())]),
+            kids: vec!["kid-1".to_owned()],
+            ..State::default()
+        };
+        Self { state: RefCell::new(state), died: Notify::new() }
+    }
+
+    /// A run that is not interrupted.
+    pub(crate) async fn run(&self, config: &Config) -> Report {
+        reconcile(self, config, self.invocation()).await
+    }
+
+    /// A run that dies; `None` if it did, its report if it ended before that.
+    pub(crate) async fn run_until(&self, config: &Config, death: Death) -> Option<Report> {
+        {
+            let mut state = self.state.borrow_mut();
+            (state.steps, state.death) = (0, Some(death));
+        }
+        let report = tokio::select! {
+            biased;
+            report = reconcile(self, config, self.invocation()) => Some(report),
+            () = self.died.notified() => None,
+        };
+        let mut state = self.state.borrow_mut();
+        (state.death, state.dead) = (None, false);
+        report
+    }
+
+    fn invocation(&self) -> Invocation<'static> {
+        Invocation { owner: "me", ends_at: self.now() + SignedDuration::from_secs(300) }
+    }
+
+    pub(crate) fn advance(&self, by: SignedDuration) {
+        self.state.borrow_mut().elapsed += by;
+    }
+
+    pub(crate) fn fault(&self, operation: &'static str, about: &'static str, fault: Fault) {
+        self.state.borrow_mut().faults.push_back((operation, about, fault));
+    }
+
+    /// A subscription that somebody created at some time.
+    pub(crate) fn hold(&self, id: &str, policy: &Policy, url: &str, client_state: &str) {
+        let subscription = Subscription {
+            id: id.to_owned(),
+            resource: policy.resource(),
+            notification_url: url.to_owned(),
+            lifecycle_notification_url: Some(url.to_owned()),
+            expires_at: self.now() + SignedDuration::from_hours(12),
+            encryption_certificate_id: Some("key-old".to_owned()),
+        };
+        let held = Held { tenant: policy.tenant, subscription, client_state: client_state.to_owned() };
+        self.state.borrow_mut().held.push(held);
+    }
+
+    pub(crate) fn held(&self, id: &str, change: impl FnOnce(&mut Subscription)) {
+        let mut state = self.state.borrow_mut();
+        change(&mut state.held.iter_mut().find(|held| held.subscription.id == id).unwrap().subscription);
+    }
+
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.state.borrow().held.iter().map(|held| held.subscription.id.clone()).collect()
+    }
+
+    pub(crate) fn keyring(&self) -> Keyring {
+        Keyring::from_json(&self.state.borrow().secrets["keyring"]).unwrap()
+    }
+
+    pub(crate) fn called(&self, start: &str) -> usize {
+        self.state.borrow().calls.iter().filter(|call| call.starts_with(start)).count()
+    }
+
+    /// Each policy has exactly one subscription, whose notifications the receiver can authenticate and read, and the state
+    /// table knows it.
+    pub(crate) fn assert_sound(&self, config: &Config) {
+        let keyring = self.keyring();
+        let state = self.state.borrow();
+        for policy in config.policies.iter() {
+            let resource = policy.resource();
+            let held: Vec<_> = state
+                .held
+                .iter()
+                .filter(|held| held.tenant == policy.tenant && held.subscription.resource == resource)
+                .collect();
+            assert_eq!(held.len(), 1, "{policy:?}: {held:?}");
+            let (held, record) = (held[0], &state.records[&sort_key(policy)]);
+            assert_eq!(held.subscription.notification_url, URL);
+            assert_eq!(record.subscription_id.as_ref(), Some(&held.subscription.id));
+            assert_eq!(record.subscription_expires_at, Some(held.subscription.expires_at));
+            let known = keyring.client_states.iter().find(|one| one.id == record.client_state_id).unwrap();
+            assert!(known.value.matches(&held.client_state), "{policy:?}");
+            let certificate = held.subscription.encryption_certificate_id.as_deref();
+            assert!(keyring.keys.iter().any(|key| Some(key.certificate_id.as_str()) == certificate), "{policy:?}");
+            assert!(held.subscription.expires_at > self.time(&state), "{policy:?}");
+        }
+        assert!(state.lease.is_none(), "the lease was not given back");
+    }
+
+    fn time(&self, state: &State) -> Timestamp {
+        START + state.elapsed
+    }
+
+    async fn step<T>(&self, call: String, effect: impl FnOnce(&mut State) -> T) -> T {
+        let step = {
+            let mut state = self.state.borrow_mut();
+            state.calls.push(call);
+            state.steps += 1;
+            state.steps
+        };
+        self.live(Death::BeforeStep(step)).await;
+        let result = effect(&mut self.state.borrow_mut());
+        self.live(Death::AfterStep(step)).await;
+        result
+    }
+
+    /// Never returns once the run has died.
+    async fn live(&self, moment: Death) {
+        let dead = {
+            let mut state = self.state.borrow_mut();
+            state.dead |= state.death == Some(moment);
+            state.dead
+        };
+        if dead {
+            self.died.notify_one();
+            pending::<()>().await;
+        }
+    }
+
+    async fn graph<T>(
+        &self,
+        operation: &'static str,
+        about: &str,
+        token: &AccessToken,
+        effect: impl FnOnce(&mut State, Timestamp) -> Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
+        let now = self.now();
+        let age = now.duration_since(token.obtained_at());
+        assert!(age <= SignedDuration::from_secs(60), "{operation} with a token of {age}");
+        self.step(format!("{operation} {about}"), |state| {
+            state.elapsed += state.call_takes;
+            if state.refused_tokens > 0 {
+                state.refused_tokens -= 1;
+                return Err(error(GraphErrorKind::Unauthorized));
+            }
+            let fault = state.faults.iter().position(|(of, on, _)| *of == operation && (on.is_empty() || *on == about));
+            match fault.and_then(|index| state.faults.remove(index)).map(|(.., fault)| fault) {
+                Some(Fault::Refuses(kind)) => Err(error(kind)),
+                Some(Fault::AsksToWait(seconds)) => {
+                    let retry_after = Some(Duration::from_secs(seconds));
+                    Err(GraphError { retry_after, ..error(GraphErrorKind::Throttled) })
+                }
+                Some(Fault::Vanishes) => {
+                    state.held.retain(|held| held.subscription.id != about);
+                    Err(error(GraphErrorKind::NotFound))
+                }
+                Some(Fault::AnswerLost) => effect(state, now).and_then(|_| Err(error(GraphErrorKind::Transport))),
+                None => effect(state, now),
+            }
+        })
+        .await
+    }
+
+    /// What Graph is given must be in the keyring that is stored at that moment.
+    fn assert_stored(state: &State, certificate_id: &str, client_state: Option<&str>) {
+        let keyring = Keyring::from_json(&state.secrets["keyring"]).unwrap();
+        assert!(keyring.keys.iter().any(|key| key.certificate_id == certificate_id));
+        let known = |value: &str| keyring.client_states.iter().any(|one| one.value.matches(value));
+        assert!(client_state.is_none_or(known));
+    }
+}
+
+fn error(kind: GraphErrorKind) -> GraphError {
+    GraphError { kind, status: None, code: None, message: "as told".to_owned(), request_id: None, retry_after: None }
+}
+
+fn down(service: &str) -> OutsideError {
+    OutsideError(format!("{service} is down"))
+}
+
+impl Microsoft for Fake {
+    async fn token(
+        &self,
+        tenant: TenantId,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<AccessToken, TokenError> {
+        assert!(matches!(credential, Credential::ClientSecret(secret) if secret == "hunter2"));
+        self.step(format!("token {tenant}"), |state| {
+            if state.entra_refuses == Some(tenant) {
+                let message = "refused".to_owned();
+                return Err(TokenError { status: Some(401), codes: vec![7_000_215], message, retry_after: None });
+            }
+            Ok(AccessToken::new(tenant, "the-token".to_owned(), now, now + SignedDuration::from_hours(1)))
+        })
+        .await
+    }
+
+    async fn signing_keys(
+        &self,
+        tenant: TenantId,
+        _version: TokenVersion,
+        now: Timestamp,
+    ) -> Result<SigningKeys, SigningKeysError> {
+        self.step(format!("keys {tenant}"), |state| {
+            if state.signing_keys_down {
+                return Err(SigningKeysError::Status(503));
+            }
+            let key = |kid: &String| SigningKey { kid: kid.clone(), n: "xw".into(), e: "AQAB".into(), issuer: None };
+            Ok(SigningKeys { fetched_at: now, keys: state.kids.iter().map(key).collect() })
+        })
+        .await
+    }
+
+    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+        self.graph("list", "", token, |state, _| {
+            if std::mem::take(&mut state.hidden_from_next_list) {
+                return Ok(Vec::new());
+            }
+            let of_tenant = state.held.iter().filter(|held| held.tenant == token.tenant());
+            Ok(of_tenant.map(|held| held.subscription.clone()).collect())
+        })
+        .await
+    }
+
+    async fn get(&self, token: &AccessToken, id: &str) -> Result<Subscription, GraphError> {
+        self.graph("get", id, token, |state, _| {
+            let held = state.held.iter().find(|held| held.subscription.id == id);
+            held.map(|held| held.subscription.clone()).ok_or(error(GraphErrorKind::NotFound))
+        })
+        .await
+    }
+
+    async fn create(&self, token: &AccessToken, new: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
+        self.graph("create", new.policy.name.as_str(), token, |state, _| {
+            assert_eq!(token.tenant(), new.policy.tenant);
+            Self::assert_stored(state, new.certificate_id, Some(new.client_state.expose()));
+            let resource = new.policy.resource();
+            let taken = |held: &Held| held.tenant == new.policy.tenant && held.subscription.resource == resource;
+            if state.held.iter().any(taken) {
+                return Err(error(GraphErrorKind::Conflict));
+            }
+            state.names += 1;
+            let subscription = Subscription {
+                id: format!("new-{}", state.names),
+                resource,
+                notification_url: new.notification_url.to_owned(),
+                lifecycle_notification_url: Some(new.notification_url.to_owned()),
+                expires_at: new.expires_at,
+                encryption_certificate_id: Some(new.certificate_id.to_owned()),
+            };
+            state.held.push(Held {
+                tenant: new.policy.tenant,
+                subscription: subscription.clone(),
+                client_state: new.client_state.expose().to_owned(),
+            });
+            Ok(subscription)
+        })
+        .await
+    }
+
+    async fn renew(&self, token: &AccessToken, id: &str, renewal: &Renewal<'_>) -> Result<Subscription, GraphError> {
+        self.graph("renew", id, token, |state, now| {
+            Self::assert_stored(state, renewal.certificate_id, None);
+            let (ignored, shortened) = (state.certificate_patch_ignored, state.shortens_to);
+            let held = state.held.iter_mut().find(|held| held.subscription.id == id);
+            let subscription = &mut held.ok_or(error(GraphErrorKind::NotFound))?.subscription;
+            subscription.expires_at = shortened.map_or(renewal.expires_at, |length| now + length);
+            if !ignored {
+                subscription.encryption_certificate_id = Some(renewal.certificate_id.to_owned());
+            }
+            Ok(subscription.clone())
+        })
+        .await
+    }
+
+    async fn delete(&self, token: &AccessToken, id: &str) -> Result<(), GraphError> {
+        self.graph("delete", id, token, |state, _| {
+            let index = state.held.iter().position(|held| held.subscription.id == id);
+            state.held.remove(index.ok_or(error(GraphErrorKind::NotFound))?);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Secrets for Fake {
+    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
+        self.step(format!("read {id}"), |state| Ok(state.secrets.get(id).cloned().map(Zeroizing::new))).await
+    }
+
+    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
+        self.step(format!("write {id}"), |state| {
+            if state.keyring_writes_fail {
+                return Err(down("Secrets Manager"));
+            }
+            state.secrets.insert(id.to_owned(), value.to_owned());
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl StateTable for Fake {
+    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
+        self.step("take lease".to_owned(), |state| {
+            if state.table_down {
+                return Err(down("DynamoDB"));
+            }
+            if state.lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now) {
+                return Ok(false);
+            }
+            state.lease = Some((owner.to_owned(), until));
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
+        self.step("release lease".to_owned(), |state| {
+            assert_eq!(state.lease.take().unwrap().0, owner);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn records(&self) -> Result<Vec<Record>, OutsideError> {
+        self.step("records".to_owned(), |state| {
+            if state.table_down { Err(down("DynamoDB")) } else { Ok(state.records.values().cloned().collect()) }
+        })
+        .await
+    }
+
+    async fn put_record(&self, record: &Record) -> Result<(), OutsideError> {
+        self.step(format!("record {}", record.policy.name), |state| {
+            if state.table_down {
+                return Err(down("DynamoDB"));
+            }
+            state.records.insert(sort_key(&record.policy), record.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_record(&self, policy: &Policy) -> Result<(), OutsideError> {
+        self.step(format!("forget {}", policy.name), |state| {
+            if state.table_down {
+                return Err(down("DynamoDB"));
+            }
+            state.records.remove(&sort_key(policy));
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl EventBus for Fake {
+    async fn put_health(&self, health: &Health) -> Result<(), OutsideError> {
+        self.step("event".to_owned(), |state| {
+            if state.bus_down {
+                return Err(down("EventBridge"));
+            }
+            state.events.push(health.clone());
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Host for Fake {
+    fn now(&self) -> Timestamp {
+        self.time(&self.state.borrow())
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let mut state = self.state.borrow_mut();
+        state.elapsed += SignedDuration::try_from(duration).unwrap();
+        state.sleeps.push(duration);
+    }
+
+    fn chance(&self) -> f64 {
+        0.5
+    }
+
+    fn short_name(&self) -> Result<String, OutsideError> {
+        let mut state = self.state.borrow_mut();
+        state.names += 1;
+        Ok(format!("{:08x}", state.names))
+    }
+
+    fn client_state(&self) -> Result<ClientState, OutsideError> {
+        let mut state = self.state.borrow_mut();
+        state.names += 1;
+        Ok(ClientState::from(format!("secret-state-{}", state.names)))
+    }
+
+    fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {
+        assert!(from < self.now() && until > self.now() + SignedDuration::from_hours(365 * 24));
+        static PAIR: OnceLock<KeyPair> = OnceLock::new();
+        Ok(PAIR.get_or_init(|| KeyPair::generate(KeySize::Rsa2048, from, until).unwrap()).clone())
+    }
+
+    fn emit(&self, line: &str) {
+        self.state.borrow_mut().lines.push(line.to_owned());
+    }
+}

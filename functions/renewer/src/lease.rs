@@ -1,0 +1,26 @@
+//! One run at a time: two that plan on the same list would each create what is missing.
+
+use jiff::Timestamp;
+
+use crate::ports::World;
+
+/// Whether a run may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lease {
+    /// This run holds the lease.
+    Taken,
+    /// Another run holds it.
+    Held,
+    /// The state table cannot be reached. The run begins all the same: subscriptions end whether or not the table answers,
+    /// and Graph itself refuses a second one for the same policy.
+    Unreachable(String),
+}
+
+/// Tries to take the lease until a time by which the run has surely ended.
+pub async fn take(world: &impl World, owner: &str, until: Timestamp) -> Lease {
+    match world.take_lease(owner, world.now(), until).await {
+        Ok(true) => Lease::Taken,
+        Ok(false) => Lease::Held,
+        Err(error) => Lease::Unreachable(error.to_string()),
+    }
+}

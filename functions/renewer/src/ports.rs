@@ -1,0 +1,111 @@
+//! The outside world, as narrow as a run needs it. `aws` implements it; the tests have a fake of it.
+
+use std::time::Duration;
+
+use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId};
+use graph_subscriptions::{
+    AccessToken, Credential, GraphError, NewSubscription, Renewal, Subscription, TokenError,
+    signing_keys::{SigningKeysError, TokenVersion},
+};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::{records::Record, report::Health};
+
+/// A service of AWS, or the machine itself, did not do what it was asked. The text is for operators and holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct OutsideError(pub String);
+
+/// Microsoft Entra and Microsoft Graph. Each method makes its call once.
+pub trait Microsoft {
+    /// A fresh access token.
+    fn token(
+        &self,
+        tenant: TenantId,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<AccessToken, TokenError>>;
+    /// Entra's signing keys for one version of tokens.
+    fn signing_keys(
+        &self,
+        tenant: TenantId,
+        version: TokenVersion,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<SigningKeys, SigningKeysError>>;
+    /// All subscriptions of the app in the token's tenant.
+    fn list(&self, token: &AccessToken) -> impl Future<Output = Result<Vec<Subscription>, GraphError>>;
+    /// One subscription.
+    fn get(&self, token: &AccessToken, id: &str) -> impl Future<Output = Result<Subscription, GraphError>>;
+    /// A new subscription.
+    fn create(
+        &self,
+        token: &AccessToken,
+        new: &NewSubscription<'_>,
+    ) -> impl Future<Output = Result<Subscription, GraphError>>;
+    /// Another day for a subscription.
+    fn renew(
+        &self,
+        token: &AccessToken,
+        id: &str,
+        renewal: &Renewal<'_>,
+    ) -> impl Future<Output = Result<Subscription, GraphError>>;
+    /// The end of a subscription.
+    fn delete(&self, token: &AccessToken, id: &str) -> impl Future<Output = Result<(), GraphError>>;
+}
+
+/// AWS Secrets Manager.
+pub trait Secrets {
+    /// A secret's current value; `None` if it has none yet.
+    fn read(&self, id: &str) -> impl Future<Output = Result<Option<Zeroizing<String>>, OutsideError>>;
+    /// Makes this the current value.
+    fn write(&self, id: &str, value: &str) -> impl Future<Output = Result<(), OutsideError>>;
+}
+
+/// The state table.
+pub trait StateTable {
+    /// Takes the lease unless another owner holds one that has not ended; says whether it was taken.
+    fn take_lease(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<bool, OutsideError>>;
+    /// Gives the lease back, if this owner holds it.
+    fn release_lease(&self, owner: &str) -> impl Future<Output = Result<(), OutsideError>>;
+    /// All records that can be read as such.
+    fn records(&self) -> impl Future<Output = Result<Vec<Record>, OutsideError>>;
+    /// Writes a policy's record.
+    fn put_record(&self, record: &Record) -> impl Future<Output = Result<(), OutsideError>>;
+    /// Deletes a policy's record.
+    fn delete_record(&self, policy: &Policy) -> impl Future<Output = Result<(), OutsideError>>;
+}
+
+/// The event bus.
+pub trait EventBus {
+    /// Tells of a subscription's health.
+    fn put_health(&self, health: &Health) -> impl Future<Output = Result<(), OutsideError>>;
+}
+
+/// The machine: time, chance, and where metrics are printed.
+pub trait Host {
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+    /// A random number from 0 up to, but not including, 1.
+    fn chance(&self) -> f64;
+    /// Eight random hexadecimal digits.
+    fn short_name(&self) -> Result<String, OutsideError>;
+    /// A new client state.
+    fn client_state(&self) -> Result<ClientState, OutsideError>;
+    /// A new key pair, valid between the two times.
+    fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError>;
+    /// Prints a line of metrics.
+    fn emit(&self, line: &str);
+}
+
+/// All of it.
+pub trait World: Microsoft + Secrets + StateTable + EventBus + Host {}
+
+impl<W: Microsoft + Secrets + StateTable + EventBus + Host> World for W {}

@@ -1,0 +1,201 @@
+//! What a run says of itself: a report that a person can read, and events for machines.
+
+use graph_notifications::{Policy, PolicyName, TenantId};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// The result of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What was asked for.
+    pub action: &'static str,
+    /// Whether every policy has a subscription that this run created or renewed, and nothing else went wrong.
+    pub ok: bool,
+    /// Why the run did nothing, if it did nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<&'static str>,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: i64,
+    /// What became of each policy's subscription.
+    pub policies: Vec<PolicyReport>,
+    /// Subscriptions with our address that belong to no configured policy, or to one that has another.
+    pub strays: Vec<StrayReport>,
+    /// The keyring after the run.
+    pub keyring: KeyringReport,
+    /// Entra's signing keys after the run.
+    pub signing_keys: SigningKeysReport,
+    /// What went wrong besides, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// What became of a policy's subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyReport {
+    /// The policy's tenant.
+    pub tenant_id: TenantId,
+    /// The policy's name.
+    pub policy_name: PolicyName,
+    /// What was done.
+    pub outcome: Outcome,
+    /// The subscription as far as known.
+    pub subscription_id: Option<String>,
+    /// When it ends unless renewed.
+    pub expires_at: Option<Timestamp>,
+    /// The same as seconds from the end of the run; 0 if there is none.
+    pub seconds_remaining: i64,
+    /// Why, where the outcome does not say it all.
+    pub explanation: Option<String>,
+    /// The subscription that was found lost.
+    #[serde(skip)]
+    pub lost: Option<String>,
+}
+
+/// What was done for a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// There was none, and now there is.
+    Created,
+    /// It lasts longer now.
+    Renewed,
+    /// It was lost or of no use, and another took its place.
+    Recreated,
+    /// It was created by an attempt whose end had not been recorded.
+    Adopted,
+    /// What was needed could not be done.
+    Failed,
+}
+
+/// A subscription that does not belong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StrayReport {
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// Graph's name for it.
+    pub subscription_id: String,
+    /// What it watches.
+    pub resource: String,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// Why not.
+    pub explanation: Option<String>,
+}
+
+/// The keyring after a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyringReport {
+    /// The certificate that Graph encrypts for.
+    pub certificate_id: Option<String>,
+    /// Whether the run wrote the keyring.
+    pub written: bool,
+}
+
+/// Entra's signing keys after a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SigningKeysReport {
+    /// How many there are.
+    pub count: usize,
+    /// When those that are stored were fetched.
+    pub fetched_at: Option<Timestamp>,
+}
+
+/// The detail of the event `Subscription Health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// The policy's tenant.
+    pub tenant_id: TenantId,
+    /// The policy's name.
+    pub policy_name: PolicyName,
+    /// `recreated`, or `lost` while there is no successor.
+    pub state: &'static str,
+    /// The subscription that was found lost.
+    pub lost_subscription_id: String,
+    /// Its successor.
+    pub subscription_id: Option<String>,
+    /// When it was found.
+    pub observed_at: Timestamp,
+    /// What that means, in a sentence.
+    pub explanation: String,
+}
+
+impl PolicyReport {
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy { tenant: self.tenant_id, name: self.policy_name.clone() }
+    }
+
+    /// The event to send, if the subscription was found lost.
+    #[must_use]
+    pub fn health(&self, now: Timestamp) -> Option<Health> {
+        let recreated = self.outcome != Outcome::Failed;
+        Some(Health {
+            tenant_id: self.tenant_id,
+            policy_name: self.policy_name.clone(),
+            state: if recreated { "recreated" } else { "lost" },
+            lost_subscription_id: self.lost.clone()?,
+            subscription_id: self.subscription_id.clone().filter(|_| recreated),
+            observed_at: now,
+            explanation: if recreated {
+                "Graph no longer had the subscription; emergency calls since the last run may have gone unreported."
+            } else {
+                "Graph no longer has the subscription, and it could not be replaced; emergency calls go unreported."
+            }
+            .to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_json_is_stable() {
+        let tenant = "11111111-2222-3333-4444-555555555555".parse().unwrap();
+        let start = Timestamp::constant(1_764_000_000, 0);
+        let report = Report {
+            action: "reconcile",
+            ok: true,
+            skipped: None,
+            started_at: start,
+            duration_ms: 12,
+            policies: vec![PolicyReport {
+                tenant_id: tenant,
+                policy_name: "Global".parse().unwrap(),
+                outcome: Outcome::Recreated,
+                subscription_id: Some("s2".to_owned()),
+                expires_at: Some(start),
+                seconds_remaining: 84_600,
+                explanation: None,
+                lost: Some("s1".to_owned()),
+            }],
+            strays: Vec::new(),
+            keyring: KeyringReport { certificate_id: Some("key-1".to_owned()), written: false },
+            signing_keys: SigningKeysReport { count: 3, fetched_at: Some(start) },
+            problems: Vec::new(),
+        };
+        let expected = serde_json::json!({
+            "action": "reconcile", "ok": true, "startedAt": "2025-11-24T16:00:00Z", "durationMs": 12,
+            "policies": [{
+                "tenantId": "11111111-2222-3333-4444-555555555555", "policyName": "Global", "outcome": "recreated",
+                "subscriptionId": "s2", "expiresAt": "2025-11-24T16:00:00Z", "secondsRemaining": 84600, "explanation": null,
+            }],
+            "strays": [],
+            "keyring": {"certificateId": "key-1", "written": false},
+            "signingKeys": {"count": 3, "fetchedAt": "2025-11-24T16:00:00Z"},
+            "problems": [],
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+        let health = serde_json::to_value(report.policies[0].health(start)).unwrap();
+        assert_eq!((&health["state"], &health["lostSubscriptionId"]), (&"recreated".into(), &"s1".into()));
+    }
+}

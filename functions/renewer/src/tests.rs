@@ -1,0 +1,544 @@
+//! Runs over the fake world.
+
+use graph_notifications::Policy;
+use graph_subscriptions::GraphErrorKind;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{
+    act::LIFETIME,
+    fake::{Death, Fake, Fault, OTHER, START, TENANT, URL, config, policy},
+    ports::Host as _,
+    report::Outcome::{self, Adopted, Created, Failed, Recreated, Renewed},
+    run::{Invocation, RunError, handle, verdict},
+};
+
+const QUARTER: SignedDuration = SignedDuration::from_mins(15);
+
+fn outcomes(report: &crate::report::Report) -> Vec<(String, Outcome)> {
+    report.policies.iter().map(|policy| (policy.policy_name.to_string(), policy.outcome)).collect()
+}
+
+fn only(name: &str, outcome: Outcome) -> Vec<(String, Outcome)> {
+    vec![(name.to_owned(), outcome)]
+}
+
+/// A world after a first run.
+async fn settled(policies: &str) -> Fake {
+    let fake = Fake::new();
+    let report = fake.run(&config(policies)).await;
+    assert!(report.ok, "{report:?}");
+    fake.advance(QUARTER);
+    fake.state.borrow_mut().calls.clear();
+    fake
+}
+
+#[tokio::test]
+async fn the_first_run_makes_the_keyring_and_a_subscription_for_each_policy() {
+    let fake = Fake::new();
+    let config = config(&format!("Global,O'Hare,{OTHER}/Global"));
+    let report = fake.run(&config).await;
+    assert!(report.ok && report.keyring.written, "{report:?}");
+    assert!(report.policies.iter().all(|policy| policy.outcome == Created && policy.seconds_remaining == 84_600));
+    fake.assert_sound(&config);
+    assert_eq!((fake.called("create"), fake.called("list")), (3, 2));
+    let keyring = fake.keyring();
+    assert_eq!((keyring.keys.len(), keyring.client_states.len()), (1, 1));
+    assert!(keyring.keys[0].certificate_id.starts_with("key-") && keyring.keys[0].certificate_id.len() == 12);
+    assert_eq!(keyring.signing_keys.unwrap().keys.len(), 1);
+}
+
+#[tokio::test]
+async fn a_later_run_renews_and_writes_no_secret() {
+    let fake = settled("Global,Warehouse").await;
+    let report = fake.run(&config("Global,Warehouse")).await;
+    assert!(report.ok && !report.keyring.written, "{report:?}");
+    assert_eq!(outcomes(&report), [("Global".to_owned(), Renewed), ("Warehouse".to_owned(), Renewed)]);
+    assert_eq!(report.policies[0].expires_at, Some(fake.now() + LIFETIME));
+    assert_eq!((fake.called("renew"), fake.called("create"), fake.called("write")), (2, 0, 0));
+    fake.assert_sound(&config("Global,Warehouse"));
+}
+
+#[tokio::test]
+async fn a_subscription_that_graph_lost_is_replaced_and_reported() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    fake.assert_sound(&config("Global"));
+    let state = fake.state.borrow();
+    assert_eq!((state.events.len(), state.events[0].state), (1, "recreated"));
+    assert_eq!(state.events[0].lost_subscription_id, "new-4");
+    assert_eq!(state.events[0].subscription_id, report.policies[0].subscription_id);
+    assert!(state.lines.last().unwrap().contains(r#""SubscriptionsLost":1"#));
+}
+
+#[tokio::test]
+async fn a_subscription_that_stays_lost_is_reported_until_it_is_replaced() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    let report = fake.run(&config("Global")).await;
+    assert!(matches!(verdict(&report), Err(RunError::PolicyUnwatched(_))));
+    fake.run(&config("Global")).await;
+    fake.assert_sound(&config("Global"));
+    fake.run(&config("Global")).await;
+    let states: Vec<_> = fake.state.borrow().events.iter().map(|event| event.state).collect();
+    assert_eq!(states, ["lost", "recreated"]);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_gone_when_it_is_renewed_is_replaced() {
+    let fake = settled("Global").await;
+    fake.fault("renew", "", Fault::Vanishes);
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert_eq!((fake.called("renew"), fake.called("create")), (1, 1));
+    assert_eq!(fake.state.borrow().events[0].lost_subscription_id, "new-4");
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn ours_with_an_unknown_client_state_is_replaced() {
+    let fake = Fake::new();
+    fake.hold("old", &policy("Global"), URL, "who knows");
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("client state"), "{report:?}");
+    fake.assert_sound(&config("Global"));
+    assert!(fake.state.borrow().events.is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_keyring_makes_every_client_state_unknown() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().secrets.remove("keyring");
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_is_deleted() {
+    let fake = Fake::new();
+    fake.hold("theirs", &policy("Global"), "https://elsewhere.example/", "x");
+    fake.hold("unrelated", &policy("Other"), "https://elsewhere.example/", "x");
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert!(fake.ids().contains(&"unrelated".to_owned()) && !fake.ids().contains(&"theirs".to_owned()));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_list_hid_is_adopted_if_it_is_recorded() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().hidden_from_next_list = true;
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((fake.called("create"), fake.called("delete"), fake.called("renew")), (1, 0, 1));
+    assert_eq!(report.policies[0].subscription_id.as_deref(), Some("new-4"));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_list_hid_is_replaced_if_nobody_knows_its_client_state() {
+    let fake = Fake::new();
+    fake.hold("old", &policy("Global"), URL, "who knows");
+    fake.state.borrow_mut().hidden_from_next_list = true;
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_creation_whose_answer_was_lost_is_found_and_not_repeated() {
+    let fake = Fake::new();
+    fake.fault("create", "", Fault::AnswerLost);
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Adopted));
+    assert_eq!((fake.called("create"), fake.called("delete"), fake.called("list")), (1, 0, 2));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_creation_that_came_to_nothing_is_tried_again_after_a_look_at_the_list() {
+    let fake = Fake::new();
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::Transport));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Created));
+    assert_eq!((fake.called("create"), fake.called("list")), (2, 2));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn passing_failures_are_outlasted_with_growing_pauses() {
+    let fake = settled("Global").await;
+    for kind in [GraphErrorKind::Throttled, GraphErrorKind::Unavailable, GraphErrorKind::Transport] {
+        fake.fault("renew", "", Fault::Refuses(kind));
+    }
+    fake.fault("list", "", Fault::Refuses(GraphErrorKind::Unavailable));
+    let report = fake.run(&config("Global")).await;
+    assert!(report.ok, "{report:?}");
+    let pauses = fake.state.borrow().sleeps.clone();
+    assert_eq!(pauses.iter().map(std::time::Duration::as_millis).collect::<Vec<_>>(), [1500, 1500, 3000, 6000]);
+    let fake = Fake::new();
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::HandshakeFailed));
+    assert!(fake.run(&config("Global")).await.ok);
+    assert_eq!((fake.called("create"), fake.called("list")), (2, 1));
+}
+
+#[tokio::test]
+async fn the_pause_that_graph_asks_for_is_kept() {
+    let fake = settled("Global").await;
+    fake.fault("renew", "", Fault::AsksToWait(33));
+    assert!(fake.run(&config("Global")).await.ok);
+    assert_eq!(fake.state.borrow().sleeps, [std::time::Duration::from_secs(33)]);
+    // Longer than the run has left: the next run goes on.
+    fake.fault("renew", "", Fault::AsksToWait(600));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Failed));
+    assert_eq!(fake.state.borrow().sleeps.len(), 1);
+}
+
+#[tokio::test]
+async fn what_stays_is_not_tried_again() {
+    let fake = settled("Global").await;
+    fake.fault("renew", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((outcomes(&report), fake.called("renew")), (only("Global", Failed), 1));
+    // The subscription is there, and yet Graph will stop delivering: the invocation fails.
+    assert!(report.policies[0].seconds_remaining > 0);
+    assert!(matches!(verdict(&report), Err(RunError::NothingRenewed(_))));
+}
+
+#[tokio::test]
+async fn a_refused_token_is_replaced_once() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().refused_tokens = 1;
+    assert!(fake.run(&config("Global")).await.ok);
+    assert_eq!(fake.called("token"), 2);
+    fake.state.borrow_mut().refused_tokens = 2;
+    assert!(!fake.run(&config("Global")).await.ok);
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_anew_before_it_is_a_minute_old() {
+    let policies: Vec<String> = (0..20).map(|n| format!("Policy {n}")).collect();
+    let fake = settled(&policies.join(",")).await;
+    // 20 renewals and the list take 10 seconds each: the fake refuses tokens older than a minute.
+    fake.state.borrow_mut().call_takes = SignedDuration::from_secs(10);
+    let report = fake.run(&config(&policies.join(","))).await;
+    assert!(report.ok, "{report:?}");
+    assert!(fake.called("token") >= 4, "{}", fake.called("token"));
+}
+
+#[tokio::test]
+async fn out_of_time_no_call_begins() {
+    let policies: Vec<String> = (0..20).map(|n| format!("Policy {n}")).collect();
+    let fake = settled(&policies.join(",")).await;
+    fake.state.borrow_mut().call_takes = SignedDuration::from_secs(30);
+    let start = fake.now();
+    let report = fake.run(&config(&policies.join(","))).await;
+    assert!(outcomes(&report).iter().any(|(_, outcome)| *outcome == Failed));
+    assert!(outcomes(&report).iter().any(|(_, outcome)| *outcome == Renewed));
+    assert!(fake.now() <= start + SignedDuration::from_secs(300));
+    assert!(fake.state.borrow().lease.is_none());
+}
+
+#[tokio::test]
+async fn one_policy_or_tenant_that_fails_holds_back_no_other() {
+    let policies = format!("Global,Warehouse,{OTHER}/Global");
+    let fake = settled(&policies).await;
+    fake.fault("renew", "new-5", Fault::Refuses(GraphErrorKind::Invalid));
+    fake.state.borrow_mut().entra_refuses = Some(OTHER.parse().unwrap());
+    let report = fake.run(&config(&policies)).await;
+    let names: Vec<_> = report.policies.iter().map(|one| (one.tenant_id.to_string(), one.outcome)).collect();
+    let expected = [(TENANT.to_owned(), Renewed), (TENANT.to_owned(), Failed), (OTHER.to_owned(), Failed)];
+    assert_eq!(names, expected);
+    // What cannot be looked at is reported as it was last known, and the invocation is no failure yet.
+    assert_eq!(report.policies[2].subscription_id.as_deref(), Some("new-6"));
+    assert_eq!(report.policies[2].seconds_remaining, 84_600 - 900);
+    assert!(report.policies[2].explanation.as_ref().unwrap().contains("ClientSecret is wrong"), "{report:?}");
+    assert_eq!(verdict(&report), Ok(()));
+    assert!(fake.state.borrow().lines.last().unwrap().contains(r#""RenewalFailures":2"#));
+}
+
+#[tokio::test]
+async fn strays_with_our_address_are_deleted_and_their_records_forgotten() {
+    let fake = settled("Global,Warehouse").await;
+    fake.hold("foreign", &policy("Foreign"), "https://elsewhere.example/", "x");
+    let report = fake.run(&config("Global")).await;
+    assert!(report.ok, "{report:?}");
+    assert_eq!((report.strays.len(), report.strays[0].deleted), (1, true));
+    assert_eq!(fake.ids(), ["new-4", "foreign"]);
+    fake.run(&config("Global")).await;
+    assert_eq!(fake.state.borrow().records.len(), 1);
+}
+
+#[tokio::test]
+async fn of_several_the_known_one_stays() {
+    let fake = settled("Global").await;
+    fake.hold("longer", &policy("Global"), URL, "who knows");
+    fake.held("longer", |one| one.expires_at = START + SignedDuration::from_hours(100));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Renewed));
+    assert_eq!(fake.ids(), ["new-4"]);
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn one_without_a_lifecycle_address_is_replaced() {
+    let fake = settled("Global").await;
+    fake.held("new-4", |one| one.lifecycle_notification_url = None);
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("lifecycle"));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_renewal_does_not_change_is_seen() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().certificate_patch_ignored = true;
+    // A certificate whose key is at hand does.
+    let other = {
+        let mut keyring = fake.keyring();
+        let mut older = keyring.keys[0].clone();
+        older.certificate_id = "key-older".to_owned();
+        keyring.keys.insert(0, older);
+        keyring.to_json().unwrap().to_string()
+    };
+    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), other);
+    fake.held("new-4", |one| one.encryption_certificate_id = Some("key-older".to_owned()));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((outcomes(&report), fake.called("get")), (only("Global", Renewed), 1));
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("key-older"), "{report:?}");
+    fake.assert_sound(&config("Global"));
+    // One whose key is lost does not.
+    fake.held("new-4", |one| one.encryption_certificate_id = Some("key-lost".to_owned()));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn an_end_that_is_earlier_than_requested_is_a_problem() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().shortens_to = Some(SignedDuration::from_hours(1));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Renewed));
+    assert!(!report.ok && report.problems[0].contains("instead of"), "{report:?}");
+}
+
+#[tokio::test]
+async fn another_run_that_holds_the_lease_is_left_alone() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().lease = Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(1)));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((report.ok, report.skipped), (true, Some("another run holds the lease")));
+    assert_eq!(verdict(&report), Ok(()));
+    assert_eq!(fake.state.borrow().calls, ["take lease"]);
+    // A lease that has ended holds nobody back.
+    fake.advance(SignedDuration::from_secs(2));
+    assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Renewed));
+}
+
+#[tokio::test]
+async fn without_the_state_table_it_renews_and_creates_and_deletes_nothing() {
+    let fake = settled("Global").await;
+    fake.hold("twin", &policy("Global"), URL, "who knows");
+    fake.hold("stray", &policy("Gone"), URL, "x");
+    fake.hold("theirs", &policy("Blocked"), "https://elsewhere.example/", "x");
+    fake.state.borrow_mut().table_down = true;
+    let report = fake.run(&config("Global,Warehouse,Blocked")).await;
+    let expected = [("Global", Renewed), ("Global", Renewed), ("Warehouse", Created), ("Blocked", Failed)];
+    assert_eq!(outcomes(&report), expected.map(|(name, outcome)| (name.to_owned(), outcome)));
+    assert_eq!(fake.called("delete"), 0);
+    assert!(!report.ok && report.problems.iter().any(|problem| problem.contains("DynamoDB is down")), "{report:?}");
+    // When it is back, what it does not know is replaced.
+    fake.state.borrow_mut().table_down = false;
+    fake.run(&config("Global,Warehouse,Blocked")).await;
+    fake.assert_sound(&config("Global,Warehouse,Blocked"));
+}
+
+#[tokio::test]
+async fn an_unreadable_keyring_is_left_as_it_is() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), "{\"version\":1,".to_owned());
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Failed));
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("left as it is"), "{report:?}");
+    assert_eq!(fake.state.borrow().secrets["keyring"], "{\"version\":1,");
+    assert_eq!((fake.called("renew"), fake.called("create"), fake.called("write")), (0, 0, 0));
+    assert!(verdict(&report).is_err());
+    assert!(fake.state.borrow().lease.is_none());
+}
+
+#[tokio::test]
+async fn nothing_is_given_to_graph_that_could_not_be_stored() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().keyring_writes_fail = true;
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((outcomes(&report), fake.called("create")), (only("Global", Failed), 0));
+}
+
+#[tokio::test]
+async fn an_empty_client_secret_names_the_parameter() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().secrets.remove("client-secret");
+    let report = fake.run(&config("Global")).await;
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("parameter ClientSecret"), "{report:?}");
+}
+
+#[tokio::test]
+async fn signing_keys_are_written_when_they_change_or_have_aged() {
+    let fake = settled("Global").await;
+    assert!(!fake.run(&config("Global")).await.keyring.written);
+    fake.state.borrow_mut().kids.push("kid-2".to_owned());
+    let report = fake.run(&config("Global")).await;
+    assert!(report.keyring.written && report.signing_keys.count == 2, "{report:?}");
+    fake.advance(SignedDuration::from_hours(12));
+    assert!(!fake.run(&config("Global")).await.keyring.written);
+    fake.advance(SignedDuration::from_secs(1));
+    assert!(fake.run(&config("Global")).await.keyring.written);
+    assert_eq!(fake.keyring().signing_keys.unwrap().fetched_at, fake.now());
+    // A key that Entra no longer gives out goes.
+    fake.state.borrow_mut().kids.remove(0);
+    fake.run(&config("Global")).await;
+    assert_eq!(fake.keyring().signing_keys.unwrap().keys[0].kid, "kid-2");
+}
+
+#[tokio::test]
+async fn signing_keys_that_cannot_be_fetched_stay_and_hold_nothing_back() {
+    let fake = settled("Global").await;
+    let stored = fake.keyring().signing_keys;
+    fake.state.borrow_mut().signing_keys_down = true;
+    fake.advance(SignedDuration::from_hours(13));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Renewed));
+    assert!(!report.ok && report.problems[0].contains("signing keys"), "{report:?}");
+    assert_eq!(fake.keyring().signing_keys, stored);
+    // So it is on the first run.
+    let first = Fake::new();
+    first.state.borrow_mut().signing_keys_down = true;
+    assert_eq!(outcomes(&first.run(&config("Global")).await), only("Global", Created));
+    first.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn metrics_speak_of_every_policy_and_of_the_function() {
+    let fake = Fake::new();
+    fake.fault("create", "Warehouse", Fault::Refuses(GraphErrorKind::Forbidden));
+    fake.run(&config("Global,Warehouse")).await;
+    let lines: Vec<Value> = fake.state.borrow().lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["SubscriptionSecondsRemaining"], 84_600);
+    assert_eq!(lines[1]["SubscriptionSecondsRemaining"], 0);
+    assert_eq!(lines[1]["Policy"], format!("{TENANT}/Warehouse"));
+    let directive = &lines[0]["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "TeamsEmergencyAlerts");
+    assert_eq!(directive["Dimensions"], json!([["FunctionName"], ["FunctionName", "Policy"]]));
+    assert_eq!((&lines[2]["RenewalFailures"], &lines[2]["FunctionName"]), (&json!(1), &json!("renewer")));
+}
+
+#[tokio::test]
+async fn nothing_secret_leaves_the_run() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    let report = fake.run(&config("Global")).await;
+    let state = fake.state.borrow();
+    let said = format!("{report:?} {:?} {:?} {:?}", state.lines, state.events, state.records);
+    let keyring = &state.secrets["keyring"];
+    let key = keyring.split("\"privateKey\":\"").nth(1).unwrap().get(..40).unwrap();
+    for secret in ["hunter2", "secret-state", "the-token", key] {
+        assert!(!said.contains(secret), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_bus_that_is_down_is_a_problem_and_no_more() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    fake.state.borrow_mut().bus_down = true;
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert!(report.problems[0].contains("EventBridge is down"));
+}
+
+#[tokio::test]
+async fn the_handler_does_what_the_event_asks_for() {
+    let fake = Fake::new();
+    let invocation = Invocation { owner: "me", ends_at: fake.now() + SignedDuration::from_secs(300) };
+    let config = config("Global");
+    assert!(handle(&fake, &config, &json!({"action": "reconcile"}), invocation).await.unwrap().ok);
+    let error = handle(&fake, &config, &json!({"action": "fly"}), invocation).await.unwrap_err();
+    assert_eq!(lambda_runtime::Diagnostic::from(error).error_type, "UnknownAction");
+    fake.state.borrow_mut().held.clear();
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    let error = handle(&fake, &config, &json!({"action": "reconcile"}), invocation).await.unwrap_err();
+    let diagnostic = lambda_runtime::Diagnostic::from(error);
+    assert_eq!(diagnostic.error_type, "PolicyUnwatched");
+    assert!(diagnostic.error_message.starts_with("no subscription watches the policy Global of tenant "));
+}
+
+/// Runs that die before or after each of their steps, in each of these situations: the next run repairs what they left.
+#[tokio::test]
+async fn after_a_crash_at_any_step_the_next_run_ends_well() {
+    type Situation = fn(&Fake);
+    let twin = |fake: &Fake| fake.hold("twin", &Policy { ..policy("Global") }, URL, "who knows");
+    let situations: [(&str, bool, Situation); 8] = [
+        ("first run", false, |_| {}),
+        ("unknown client state", false, |fake| fake.hold("old", &policy("Global"), URL, "who knows")),
+        ("in the way", false, |fake| fake.hold("theirs", &policy("Global"), "https://elsewhere.example/", "x")),
+        ("hidden and unknown", false, |fake| {
+            fake.hold("old", &policy("Global"), URL, "who knows");
+            fake.state.borrow_mut().hidden_from_next_list = true;
+        }),
+        ("answer lost", false, |fake| fake.fault("create", "Global", Fault::AnswerLost)),
+        ("renewal", true, |_| {}),
+        ("lost", true, |fake| fake.state.borrow_mut().held.clear()),
+        ("duplicate", true, twin),
+    ];
+    let config = config("Global,Warehouse");
+    for (name, settled_before, prepare) in situations {
+        let mut steps = 0;
+        for step in 1.. {
+            let mut ended = false;
+            for death in [Death::BeforeStep(step), Death::AfterStep(step)] {
+                let fake = if settled_before { settled("Global,Warehouse").await } else { Fake::new() };
+                prepare(&fake);
+                let keys = fake.state.borrow().secrets.get("keyring").cloned();
+                ended |= fake.run_until(&config, death).await.is_some();
+                // The next run on schedule: the lease of the dead one has ended.
+                fake.advance(QUARTER);
+                fake.state.borrow_mut().hidden_from_next_list = false;
+                let report = fake.run(&config).await;
+                assert!(verdict(&report).is_ok() && report.problems.is_empty(), "{name}, {death:?}: {report:?}");
+                fake.assert_sound(&config);
+                assert!(keys.is_none_or(|keys| fake.state.borrow().secrets["keyring"] == keys), "{name}, {death:?}");
+            }
+            steps = step;
+            if ended {
+                break;
+            }
+        }
+        assert!(steps > 10, "{name}: {steps} steps");
+    }
+}
+
+#[tokio::test]
+async fn two_crashes_in_a_row_are_repaired_too() {
+    let config = config("Global");
+    for first in 1..20 {
+        for second in 1..20 {
+            let fake = Fake::new();
+            fake.hold("old", &policy("Global"), URL, "who knows");
+            for step in [first, second] {
+                fake.run_until(&config, Death::AfterStep(step)).await;
+                fake.advance(QUARTER);
+            }
+            let report = fake.run(&config).await;
+            assert!(verdict(&report).is_ok(), "{first}, {second}: {report:?}");
+            fake.assert_sound(&config);
+        }
+    }
+}
