@@ -35,4 +35,4 @@ check: prerequisites
 test: prerequisites
 	cargo test --workspace --locked
 	@$(PYTHON) local/tools.py client sam build emulator
-	.tools/client/bin/python -m pytest tests/e2e
+	.tools/client/bin/python -m pytest tests/interop tests/e2e

