@@ -64,13 +64,13 @@ impl RecognisedNotification {
         notification: ChangeNotification,
         policies: &Policies,
         client_states: &[StoredClientState],
-    ) -> Result<Self, (NotOurs, ChangeNotification)> {
+    ) -> Result<Self, (NotOurs, Box<ChangeNotification>)> {
         match watched_policy(&notification, policies).and_then(|policy| {
             check_client_state(&notification.origin, client_states)?;
             Ok(policy)
         }) {
             Ok(policy) => Ok(Self { notification, policy }),
-            Err(reason) => Err((reason, notification)),
+            Err(reason) => Err((reason, Box::new(notification))),
         }
     }
 

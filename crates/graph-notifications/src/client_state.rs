@@ -22,7 +22,7 @@ impl ClientState {
     pub fn generate(random: &dyn SecureRandom) -> Result<Self, ring::error::Unspecified> {
         let mut bytes = zeroize::Zeroizing::new([0; 32]);
         random.fill(&mut *bytes)?;
-        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(&*bytes)))
+        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
     }
 
     /// The text to hand to Graph, and to nobody else.

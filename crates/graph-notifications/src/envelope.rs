@@ -240,7 +240,7 @@ mod tests {
         ChangeNotificationCollection::parse(value.to_string().as_bytes()).unwrap()
     }
 
-    fn change(item: Value) -> ChangeNotification {
+    fn change(item: &Value) -> ChangeNotification {
         match parse(&json!({"value": [item]})).items.remove(0) {
             Ok(Item::Change(notification)) => notification,
             other => panic!("{other:?}"),
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn content_is_missing_malformed_or_there() {
         let with = |content: Value| {
-            change(json!({"tenantId": TENANT, "resource": RESOURCE, "encryptedContent": content})).content
+            change(&json!({"tenantId": TENANT, "resource": RESOURCE, "encryptedContent": content})).content
         };
         assert!(matches!(with(Value::Null), Content::Missing));
         for malformed in [
@@ -301,9 +301,9 @@ mod tests {
         }
         let both =
             json!({"tenantId": TENANT, "resource": RESOURCE, "encryptedContent": {}, "lifecycleEvent": "missed"});
-        assert!(matches!(change(both).content, Content::Malformed));
+        assert!(matches!(change(&both).content, Content::Malformed));
         let null = json!({"tenantId": TENANT, "resource": RESOURCE, "lifecycleEvent": null});
-        assert!(matches!(change(null).content, Content::Missing));
+        assert!(matches!(change(&null).content, Content::Missing));
     }
 
     #[test]
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_client_state_is_never_printed() {
-        let notification = change(json!({"tenantId": TENANT, "resource": RESOURCE, "clientState": "hunter2"}));
+        let notification = change(&json!({"tenantId": TENANT, "resource": RESOURCE, "clientState": "hunter2"}));
         assert!(!format!("{notification:?}").contains("hunter2"));
     }
 

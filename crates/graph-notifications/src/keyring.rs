@@ -97,6 +97,9 @@ impl Keyring {
     ///
     /// # Errors
     /// If OpenSSL cannot write out a key.
+    ///
+    /// # Panics
+    /// Never: strings, numbers and lists always have a JSON form.
     pub fn to_json(&self) -> Result<Zeroizing<String>, openssl::error::ErrorStack> {
         let keys = self.keys.iter().map(|key| {
             Ok(StoredKey {

@@ -36,7 +36,9 @@ impl Environment<'_> {
     /// If it is not set, or empty.
     pub fn text(&self, variable: &str) -> Result<String, SettingError> {
         let value = (self.0)(variable).filter(|value| !value.trim().is_empty());
-        value.ok_or_else(|| SettingError(format!("the environment variable {variable}, which the template sets, is missing")))
+        value.ok_or_else(|| {
+            SettingError(format!("the environment variable {variable}, which the template sets, is missing"))
+        })
     }
 
     /// The variable that a template parameter sets, parsed.

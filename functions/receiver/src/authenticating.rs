@@ -142,12 +142,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
     }
 
     /// Whether the request's tokens vouch for a tenant. One that does is enough: bad ones beside it take nothing away.
-    async fn judge(
-        &self,
-        tenant: TenantId,
-        tokens: &[Result<CheckedToken, TokenError>],
-        keyring: &Keyring,
-    ) -> Verdict {
+    async fn judge(&self, tenant: TenantId, tokens: &[Result<CheckedToken, TokenError>], keyring: &Keyring) -> Verdict {
         let own: Vec<&CheckedToken> = tokens.iter().flatten().filter(|token| token.tenant() == tenant).collect();
         if own.is_empty() {
             let error = tokens.iter().find_map(|token| token.as_ref().err());
@@ -226,7 +221,7 @@ fn recognise_with(
     for item in items {
         match RecognisedNotification::recognise(item, policies, &keyring.client_states) {
             Ok(item) => recognised.push(item),
-            Err((NotOurs::ClientState, item)) => strangers.push(item),
+            Err((NotOurs::ClientState, item)) => strangers.push(*item),
             Err((reason, item)) => sorted.rejected.push((reason.into(), Some((&item.origin).into()))),
         }
     }

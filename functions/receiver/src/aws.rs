@@ -116,7 +116,11 @@ impl MarkPublished for Aws {
 
 impl Publish for Aws {
     async fn publish(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
-        if let [message] = messages { vec![self.publish_one(topic_arn, message).await] } else { self.publish_batch(topic_arn, messages).await }
+        if let [message] = messages {
+            vec![self.publish_one(topic_arn, message).await]
+        } else {
+            self.publish_batch(topic_arn, messages).await
+        }
     }
 }
 

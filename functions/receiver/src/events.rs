@@ -33,7 +33,11 @@ impl BusEvent {
     /// `Subscription Lifecycle`: what Graph says of a subscription. The renewer acts on it, in a way that a forger gains
     /// nothing by; `clientStateMatches` tells others whether Graph wrote it.
     #[must_use]
-    pub fn subscription_lifecycle(notification: &LifecycleNotification, client_state_matches: bool, now: Timestamp) -> Self {
+    pub fn subscription_lifecycle(
+        notification: &LifecycleNotification,
+        client_state_matches: bool,
+        now: Timestamp,
+    ) -> Self {
         let detail = json!({
             "tenantId": notification.origin.tenant,
             "subscriptionId": notification.origin.subscription_id.as_deref().map(cut),
@@ -102,6 +106,9 @@ mod tests {
     fn a_rejection_names_its_reason() {
         let event = BusEvent::notification_rejected("TokenExpired", None, NOW);
         let detail: Value = serde_json::from_str(&event.detail).unwrap();
-        assert_eq!(detail, json!({"reason": "TokenExpired", "tenantId": null, "subscriptionId": null, "receivedAt": "2025-11-24T16:00:00Z"}));
+        assert_eq!(
+            detail,
+            json!({"reason": "TokenExpired", "tenantId": null, "subscriptionId": null, "receivedAt": "2025-11-24T16:00:00Z"})
+        );
     }
 }

@@ -17,7 +17,8 @@ pub struct Request {
     body: Option<String>,
     #[serde(default)]
     is_base64_encoded: bool,
-    request_context: RequestContext,
+    #[serde(rename = "requestContext")]
+    context: RequestContext,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -45,7 +46,7 @@ impl Request {
     /// What the request asks for.
     #[must_use]
     pub fn purpose(self) -> Purpose {
-        if self.request_context.http.method != "POST" {
+        if self.context.http.method != "POST" {
             return Purpose::Unserved;
         }
         if let Some(token) = handshake::token_in_query(&self.raw_query_string) {
@@ -100,7 +101,12 @@ impl Response {
     }
 
     fn empty(status_code: u16) -> Self {
-        Self { status_code, headers: [("cache-control", "no-store")].into(), body: String::new(), is_base64_encoded: false }
+        Self {
+            status_code,
+            headers: [("cache-control", "no-store")].into(),
+            body: String::new(),
+            is_base64_encoded: false,
+        }
     }
 }
 
@@ -149,7 +155,9 @@ mod tests {
         assert_eq!((&answer["statusCode"], &answer["body"]), (&json!(200), &json!("a: b")));
         assert_eq!(answer["headers"]["content-type"], "text/plain; charset=utf-8");
         assert_eq!(answer["headers"]["x-content-type-options"], "nosniff");
-        for (response, status) in [(Response::accepted(), 202), (Response::bad_request(), 400), (Response::unavailable(), 503)] {
+        for (response, status) in
+            [(Response::accepted(), 202), (Response::bad_request(), 400), (Response::unavailable(), 503)]
+        {
             assert_eq!((response.status_code, response.body.as_str()), (status, ""));
         }
     }

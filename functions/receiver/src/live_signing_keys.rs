@@ -65,8 +65,8 @@ impl LiveSigningKeys {
             return if state.unreachable { Fetched::Unreachable } else { Fetched::Limited };
         }
         state.fetches.push_back(now);
-        let fetched = timeout_at(deadline, fetcher.fetch_signing_keys(tenant, now)).await;
-        match fetched.unwrap_or(Err(CallFailed::late())) {
+        let answer = timeout_at(deadline, fetcher.fetch_signing_keys(tenant, now)).await;
+        match answer.unwrap_or(Err(CallFailed::late())) {
             Ok(keys) => {
                 state.unreachable = false;
                 state.kept = Some(keys.clone());
@@ -105,7 +105,11 @@ mod tests {
             if self.silent.get() {
                 std::future::pending::<()>().await;
             }
-            if self.down.get() { Err(CallFailed("down".into())) } else { Ok(SigningKeys { fetched_at: now, keys: vec![] }) }
+            if self.down.get() {
+                Err(CallFailed("down".into()))
+            } else {
+                Ok(SigningKeys { fetched_at: now, keys: vec![] })
+            }
         }
     }
 

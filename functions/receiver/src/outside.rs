@@ -29,7 +29,11 @@ pub trait ReadKeyring {
 /// Fetches a tenant's signing keys from Entra.
 pub trait FetchSigningKeys {
     /// The keys for tokens of both versions.
-    fn fetch_signing_keys(&self, tenant: TenantId, now: Timestamp) -> impl Future<Output = Result<SigningKeys, CallFailed>>;
+    fn fetch_signing_keys(
+        &self,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<SigningKeys, CallFailed>>;
 }
 
 /// Looks up whether an alert was published: DynamoDB's `GetItem`.

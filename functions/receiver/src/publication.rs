@@ -28,7 +28,8 @@ impl Publication {
     /// What SNS counts towards its limit of a message's size.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let attributes: usize = self.attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
+        let attributes: usize =
+            self.attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
         self.message.len() + self.subject.len() + attributes
     }
 }

@@ -1,5 +1,6 @@
 //! From authentic notifications to alerts.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification};
 use graph_notifications::{
     AuthenticNotification, DecryptedResource, Keyring, decryption::DecryptionError, envelope::Content,
@@ -93,12 +94,12 @@ fn fingerprint(authentic: &AuthenticNotification, now: Timestamp) -> String {
     }
 }
 
-/// SHA-256 in hexadecimal digits, over parts that cannot run into each other.
+/// SHA-256 in base64url, over parts that cannot run into each other.
 pub(crate) fn hash(parts: &[&[u8]]) -> String {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    BASE64_URL_SAFE_NO_PAD.encode(context.finish())
 }

@@ -1,0 +1,428 @@
+//! The handler over a faked outside, with notifications built by the Graph simulator.
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    unreachable_pub,
+    reason = "helpers of tests: they may panic, take literals by value, and are public to this file alone"
+)]
+
+mod support;
+
+use graph_notifications::handshake::ANSWER_HEADERS;
+use serde_json::{Value, json};
+use support::{CLIENT_STATE, Call, Fault, OTHER_TENANT, TENANT, World};
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_published_marked_and_put_on_the_bus() {
+    let world = World::new();
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+    let published = world.published();
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].topic, "alert-topic");
+    let document = published[0].document();
+    assert_eq!(
+        (&document["callId"], &document["verified"], &document["degraded"]),
+        (&json!("call-1"), &json!(true), &json!(false))
+    );
+    assert_eq!((&document["numberDialed"], &document["policyName"]), (&json!("911"), &json!("Global")));
+    assert_eq!(world.marks().len(), 1);
+    assert_eq!(world.events("Emergency Call"), [document]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_marked_before_it_is_published() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    let order = world.order();
+    let position = |call: &str| order.iter().position(|entry| entry == call).unwrap();
+    assert!(
+        position("is_published") < position("publish") && position("publish") < position("mark_published"),
+        "{order:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_number_goes_to_the_test_topic_only() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1").number("933"), Call::new("call-2")]).await;
+    let topics: Vec<_> =
+        world.published().iter().map(|message| (message.topic.clone(), message.document()["isTest"].clone())).collect();
+    assert!(
+        topics.contains(&("test-topic".into(), json!(true))) && topics.contains(&("alert-topic".into(), json!(false)))
+    );
+    assert_eq!(topics.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_is_published_once_however_it_was_encrypted() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1"), Call::new("call-1")]).await;
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+    assert_eq!(world.published().len(), 1);
+    world.deliver(&[Call::new("call-1").event("callEnded")]).await;
+    assert_eq!(world.published().len(), 2, "the end of a call is another event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_calls_are_published_in_batches_of_ten() {
+    let world = World::new();
+    let calls: Vec<_> = (0..23).map(|index| Call::new(&format!("call-{index}"))).collect();
+    assert_eq!(world.deliver(&calls).await, 202);
+    assert_eq!(world.published().len(), 23);
+    assert_eq!(world.batches(), [10, 10, 3]);
+    assert_eq!(world.events("Emergency Call").len(), 23);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forged_items_are_accepted_in_silence() {
+    for (call, reason) in [
+        (Call::new("x").change(json!({"clientState": "wrong"})), "ClientStateWrong"),
+        (Call::new("x").change(json!({"clientState": null})), "ClientStateMissing"),
+        (Call::new("x").change(json!({"tenantId": "99999999-2222-3333-4444-555555555555"})), "TenantNotConfigured"),
+        (Call::new("x").change(json!({"tenantId": "contoso"})), "Malformed"),
+        (Call::new("x").change(json!({"resource": "users/1"})), "ResourceNotConfigured"),
+        (Call::new("x").policy("Other"), "PolicyNotConfigured"),
+    ] {
+        let world = World::new();
+        assert_eq!(world.deliver(&[call]).await, 202, "{reason}");
+        assert!(world.published().is_empty() && world.marks().is_empty(), "{reason}");
+        let rejected = world.events("Notification Rejected");
+        assert_eq!(rejected.len(), 1, "{reason}");
+        assert_eq!(rejected[0]["reason"], reason);
+        let metric = world.metric("NotificationsRejected").unwrap();
+        assert_eq!((&metric["Reason"], &metric["NotificationsRejected"]), (&json!(reason), &json!(1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_without_a_token_of_their_tenant_are_rejected() {
+    let call = [Call::new("x")];
+    for (tokens, reason) in [
+        (Some(vec![]), "ValidationTokenMissing"),
+        (None, "ValidationTokenMissing"),
+        (Some(vec![support::token(OTHER_TENANT, json!({}))]), "TenantNotCovered"),
+        (Some(vec!["junk".to_owned()]), "TokenNotAToken"),
+        (Some(vec![support::token(TENANT, json!({"exp": 1}))]), "TokenExpired"),
+        (Some(vec![support::forged_token(TENANT)]), "TokenSignature"),
+    ] {
+        let world = World::new();
+        assert_eq!(world.deliver_with(&call, tokens).await, 202, "{reason}");
+        assert!(world.published().is_empty(), "{reason}");
+        assert_eq!(world.events("Notification Rejected")[0]["reason"], reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_content_needs_a_token_like_any_other() {
+    let world = World::new();
+    let call = Call::new("x").change(json!({"encryptedContent": null}));
+    assert_eq!(world.deliver_with(&[call], Some(vec![])).await, 202);
+    assert!(world.published().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_token_takes_nothing_from_a_good_one() {
+    let world = World::new();
+    let tokens = vec![
+        "junk".to_owned(),
+        support::forged_token(OTHER_TENANT),
+        support::forged_token(TENANT),
+        support::token(TENANT, json!({})),
+    ];
+    world
+        .deliver_with(&[Call::new("ours"), Call::new("theirs").tenant(OTHER_TENANT).policy("Site")], Some(tokens))
+        .await;
+    let published = world.published();
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].document()["callId"], "ours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_item_never_holds_back_its_neighbours() {
+    let world = World::new();
+    let calls = [
+        Call::new("bad").change(json!({"clientState": "wrong"})),
+        Call::raw(json!(7)),
+        Call::new("good"),
+        Call::raw(json!({})),
+    ];
+    assert_eq!(world.deliver(&calls).await, 202);
+    assert_eq!(world.published().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authentic_call_that_cannot_be_read_still_alerts() {
+    let bad_signature = |call: &str| {
+        Call::new(call).change(json!({"encryptedContent": {"data": "AAAA", "dataKey": "AAAA", "dataSignature": "AAAA",
+        "encryptionCertificateId": "key-1"}}))
+    };
+    for call in [
+        bad_signature("x"),
+        Call::new("x").change(json!({"encryptedContent": null})),
+        Call::new("x").change(json!({"encryptedContent": {"data": 1}})),
+        Call::new("x").certificate_id("lost"),
+        Call::sealed(b"not json"),
+    ] {
+        let world = World::new();
+        assert_eq!(world.deliver(&[call]).await, 202);
+        let published = world.published();
+        assert_eq!(published.len(), 1);
+        let document = published[0].document();
+        assert_eq!(
+            (&document["degraded"], &document["policyName"], &document["raw"]),
+            (&json!(true), &json!("Global"), &Value::Null)
+        );
+        assert_eq!(published[0].topic, "alert-topic");
+        assert_eq!(world.metric("AlertsDegraded").unwrap()["AlertsDegraded"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_calls_are_told_apart_and_their_retries_are_not() {
+    let world = World::new();
+    let lost = Call::new("x").certificate_id("lost").build();
+    world.deliver(&[Call::raw(lost.clone())]).await;
+    world.deliver(&[Call::raw(lost)]).await;
+    assert_eq!(world.published().len(), 1);
+    world.deliver(&[Call::new("x").certificate_id("lost").event("callEnded")]).await;
+    assert_eq!(world.published().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_certificate_or_client_state_is_found_in_the_keyring_at_once() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    world.later(2);
+    world.set_keyring(support::keyring("lost", CLIENT_STATE));
+    world.deliver(&[Call::new("call-2").certificate_id("lost")]).await;
+    assert_eq!(world.published()[1].document()["degraded"], json!(false));
+    world.later(2);
+    world.set_keyring(support::keyring("key-1", "a new client state"));
+    world.deliver(&[Call::new("call-3").change(json!({"clientState": "a new client state"}))]).await;
+    assert_eq!(world.published()[2].document()["callId"], "call-3");
+    world.deliver(&[Call::new("call-4")]).await;
+    assert_eq!(world.published().len(), 3, "the old client state is gone with the old keyring");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_keyring_graph_is_to_try_again() {
+    let world = World::new();
+    world.fault("read_keyring", Fault::Fails);
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 503);
+    assert!(world.published().is_empty() && world.marks().is_empty());
+    world.mend("read_keyring");
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+    assert_eq!(world.published().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyring_that_was_read_once_outlives_the_secret() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    world.fault("read_keyring", Fault::Hangs);
+    world.later(3600);
+    assert_eq!(world.deliver(&[Call::new("call-2")]).await, 202);
+    assert_eq!(world.published().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_signing_key_is_fetched_from_entra() {
+    let world = World::new();
+    let token = support::token_of_new_key(TENANT);
+    world.publish_new_signing_key();
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token.clone()])).await, 202);
+    assert_eq!(world.published()[0].document()["verified"], json!(true));
+    world.deliver_with(&[Call::new("call-2")], Some(vec![token])).await;
+    assert_eq!((world.published().len(), world.calls("fetch_signing_keys")), (2, 1), "and kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_entra_does_not_publish_is_a_forgers() {
+    let world = World::new();
+    let token = support::token_of_new_key(TENANT);
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token])).await, 202);
+    assert!(world.published().is_empty());
+    assert_eq!(world.events("Notification Rejected")[0]["reason"], "TokenUnknownKey");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_without_a_client_state_makes_us_ask_entra() {
+    let world = World::new();
+    let call = Call::new("x").change(json!({"clientState": "wrong"}));
+    world.deliver_with(&[call], Some(vec![support::token_of_new_key(TENANT)])).await;
+    assert_eq!(world.calls("fetch_signing_keys"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_entra_is_out_of_reach_a_call_alerts_unverified() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::new();
+        world.fault("fetch_signing_keys", fault);
+        let token = support::token_of_new_key(TENANT);
+        assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token.clone()])).await, 202);
+        let document = world.published()[0].document();
+        assert_eq!((&document["verified"], &document["degraded"]), (&json!(false), &json!(false)));
+        let lost = Call::new("call-2").certificate_id("lost");
+        assert_eq!(world.deliver_with(&[lost], Some(vec![token])).await, 503, "neither verified nor readable");
+        assert_eq!(world.published().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_count_even_while_entra_is_out_of_reach() {
+    let world = World::new();
+    world.fault("fetch_signing_keys", Fault::Fails);
+    let token = support::forged_token_with(TENANT, "an unknown key", json!({"exp": 1}));
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token])).await, 202);
+    assert!(world.published().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_entra_was_asked_too_often_graph_is_to_try_again() {
+    let world = World::new();
+    for index in 0..5 {
+        let token = support::forged_token_with(TENANT, &format!("kid-{index}"), json!({}));
+        assert_eq!(world.deliver_with(&[Call::new("x")], Some(vec![token])).await, 202);
+    }
+    world.publish_new_signing_key();
+    let token = support::token_of_new_key(TENANT);
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token.clone()])).await, 503);
+    world.later(61);
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token])).await, 202);
+    assert_eq!(world.published().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_state_table_alerts_go_out_all_the_same() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::new();
+        world.fault("is_published", fault);
+        world.fault("mark_published", fault);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!(world.published().len(), 1);
+        assert_eq!(world.metric("StateTableFailures").unwrap()["StateTableFailures"], 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_sns_does_not_take_graph_sends_again() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::new();
+        world.fault("publish", fault);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 503);
+        assert!(world.marks().is_empty() && world.events("Emergency Call").is_empty());
+        world.mend("publish");
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!((world.published().len(), world.marks().len()), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_entry_of_a_batch_is_published_again_and_its_neighbours_are_not() {
+    let world = World::new();
+    world.fault("publish", Fault::FailsOnceFor("call-2"));
+    assert_eq!(world.deliver(&[Call::new("call-1"), Call::new("call-2"), Call::new("call-3")]).await, 202);
+    assert_eq!(world.batches(), [3, 1]);
+    let mut calls: Vec<_> = world.published().iter().map(|message| message.document()["callId"].clone()).collect();
+    calls.sort_by_key(Value::to_string);
+    assert_eq!(calls, [json!("call-1"), json!("call-2"), json!("call-3")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_bus_neither_loses_nor_repeats_an_alert() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::new();
+        world.fault("put_events", fault);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!((world.published().len(), world.marks().len()), (1, 1));
+        assert_eq!(world.metric("EventsNotPut").unwrap()["EventsNotPut"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_hangs_the_answer_comes_within_two_and_a_half_seconds() {
+    for call in ["read_keyring", "fetch_signing_keys", "is_published", "publish", "mark_published", "put_events"] {
+        let world = World::new();
+        world.fault(call, Fault::Hangs);
+        let start = tokio::time::Instant::now();
+        world.deliver_with(&[Call::new("call-1")], Some(vec![support::token_of_new_key(TENANT)])).await;
+        assert!(start.elapsed().as_millis() < 2500, "{call}: {:?}", start.elapsed());
+    }
+    let world = World::new();
+    for call in ["fetch_signing_keys", "is_published", "mark_published", "put_events"] {
+        world.fault(call, Fault::Hangs);
+    }
+    let start = tokio::time::Instant::now();
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![support::token_of_new_key(TENANT)])).await, 202);
+    assert!(start.elapsed().as_millis() < 2500, "{:?}", start.elapsed());
+    assert_eq!(world.published().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_loads_nothing() {
+    let world = World::new();
+    world.fault("read_keyring", Fault::Hangs);
+    let answer = world.handshake("validationToken=Validation%3a+Testing%20it").await;
+    assert_eq!((answer.status_code, answer.body.as_str()), (200, "Validation: Testing it"));
+    assert!(ANSWER_HEADERS.iter().all(|(name, value)| answer.headers.get(name) == Some(value)));
+    assert_eq!(world.handshake("validationToken=%3Cscript%3E").await.status_code, 400);
+    assert!(world.order().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_notification_is_a_bad_request() {
+    let world = World::new();
+    for body in ["", "hello", "[]", "{\"value\": 1}"] {
+        assert_eq!(world.post(body).await, 400, "{body}");
+    }
+    assert_eq!(world.post("{\"value\": []}").await, 202);
+    assert!(world.order().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lifecycle_items_always_go_to_the_bus() {
+    let world = World::new();
+    let item = |event: &str, state: &str| json!({"subscriptionId": "s", "tenantId": TENANT, "clientState": state, "lifecycleEvent": event});
+    let items =
+        [item("reauthorizationRequired", CLIENT_STATE), item("brandNew", CLIENT_STATE), item("missed", "wrong")];
+    assert_eq!(world.deliver_with(&items.map(Call::raw), None).await, 202);
+    let events: Vec<_> = world
+        .events("Subscription Lifecycle")
+        .iter()
+        .map(|event| (event["lifecycleEvent"].clone(), event["clientStateMatches"].clone()))
+        .collect();
+    assert_eq!(
+        events,
+        [
+            (json!("reauthorizationRequired"), json!(true)),
+            (json!("brandNew"), json!(true)),
+            (json!("missed"), json!(false))
+        ]
+    );
+    assert!(world.published().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_forgeries_leaves_ten_events_and_a_full_count() {
+    let world = World::new();
+    let forged: Vec<_> = (0..50).map(|_| Call::new("x").change(json!({"clientState": "wrong"}))).collect();
+    let strange =
+        (0..50).map(|_| Call::raw(json!({"tenantId": TENANT, "clientState": "wrong", "lifecycleEvent": "missed"})));
+    assert_eq!(world.deliver(&forged.into_iter().chain(strange).collect::<Vec<_>>()).await, 202);
+    assert_eq!(world.events("Notification Rejected").len(), 10);
+    assert_eq!(world.events("Subscription Lifecycle").len(), 10);
+    assert_eq!(world.metric("NotificationsRejected").unwrap()["NotificationsRejected"], 50);
+    assert_eq!(world.calls("read_keyring"), 1, "a keyring that was read just now is not read again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_hold_no_personal_data() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    let lines = world.lines().join("\n");
+    for personal in ["Adele", "adele.vance", "14255550100", "Microsoft Way", "47.6396"] {
+        assert!(world.published()[0].message.contains(personal), "the alert has {personal}");
+        assert!(!lines.contains(personal), "{lines}");
+    }
+    assert!(world.marks().iter().all(|hash| hash.len() == 43));
+}
