@@ -64,7 +64,7 @@ struct Done {
 struct NotDone {
     explanation: String,
     /// The subscription that is there all the same.
-    subscription: Option<Subscription>,
+    subscription: Option<Box<Subscription>>,
 }
 
 impl From<Failure> for NotDone {
@@ -119,8 +119,10 @@ impl<W: World> Acting<'_, W> {
                 return self.report(policy, create.lost, done);
             }
             Err(failure) => {
-                let not_done =
-                    NotDone { explanation: failure.to_string(), subscription: Some(renew.subscription.clone()) };
+                let not_done = NotDone {
+                    explanation: failure.to_string(),
+                    subscription: Some(Box::new(renew.subscription.clone())),
+                };
                 return self.report(policy, None, Err(not_done));
             }
         };
@@ -134,7 +136,7 @@ impl<W: World> Acting<'_, W> {
             Some(_) if renew.client_state_id.is_none() => {
                 let explanation = "Graph encrypts for a certificate whose key is lost, and the subscription cannot be \
                                    replaced while the state table cannot be read";
-                let not_done = NotDone { explanation: explanation.to_owned(), subscription: Some(renewed) };
+                let not_done = NotDone { explanation: explanation.to_owned(), subscription: Some(Box::new(renewed)) };
                 return self.report(policy, None, Err(not_done));
             }
             Some(_) => {
@@ -237,7 +239,10 @@ impl<W: World> Acting<'_, W> {
                     }
                     Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {}
                     Err(failure) => {
-                        return Err(NotDone { explanation: failure.to_string(), subscription: Some(found.clone()) });
+                        return Err(NotDone {
+                            explanation: failure.to_string(),
+                            subscription: Some(Box::new(found.clone())),
+                        });
                     }
                 }
             } else if conflict && same_policy.is_empty() {
@@ -378,7 +383,7 @@ impl<W: World> Acting<'_, W> {
     fn report(&self, policy: &Policy, lost: Option<String>, done: Result<Done, NotDone>) -> One {
         let (outcome, subscription, explanation) = match done {
             Ok(done) => (done.outcome, Some(done.subscription), done.explanation),
-            Err(not) => (Outcome::Failed, not.subscription, Some(not.explanation)),
+            Err(not) => (Outcome::Failed, not.subscription.map(|one| *one), Some(not.explanation)),
         };
         let expires_at = subscription.as_ref().map(|one| one.expires_at);
         One::Policy(Box::new(PolicyReport {

@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
-use aws_config::{BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_config::retry::RetryConfig;
+use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
@@ -15,6 +15,7 @@ use graph_subscriptions::{
     signing_keys::{self, SigningKeysError, TokenVersion},
 };
 use jiff::Timestamp;
+use lambda_edge::aws::sdk_config;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
@@ -46,20 +47,8 @@ impl Live {
     /// # Errors
     /// If there is no HTTP client for Microsoft.
     pub async fn connect(config: Config) -> Result<Self, ClientError> {
-        // Without this client the SDK has none: its own default brings a second TLS library.
-        let client =
-            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(2))
-            .operation_attempt_timeout(Duration::from_secs(5))
-            .operation_timeout(Duration::from_secs(20))
-            .build();
-        let shared = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(client)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .load()
-            .await;
+        let retries = RetryConfig::standard().with_max_attempts(3);
+        let shared = sdk_config(Duration::from_secs(2), Duration::from_secs(5), retries).await;
         Self::new(config, &shared)
     }
 
@@ -131,7 +120,9 @@ impl Secrets for Live {
         match self.secrets.get_secret_value().secret_id(id).send().await {
             Ok(output) => Ok(output.secret_string.map(Zeroizing::new)),
             // The answer for a secret that exists and has no value yet, too.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(outside("Secrets Manager", &error)),
@@ -160,9 +151,7 @@ impl StateTable for Live {
             .await;
         match sent {
             Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
-            {
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
                 Ok(false)
             }
             Err(error) => Err(outside("DynamoDB", &error)),
@@ -340,8 +329,9 @@ fn record(item: &HashMap<String, AttributeValue>) -> Option<Record> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use aws_config::Region;
+    use aws_config::{BehaviorVersion, Region};
     use aws_sdk_secretsmanager::config::{Credentials, SharedCredentialsProvider};
+    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
     use axum::{
         Router,
         body::Bytes,

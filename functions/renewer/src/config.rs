@@ -1,9 +1,8 @@
 //! The function's environment, which the template fills from its parameters.
 
-use std::fmt::Display;
-
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
+use lambda_edge::environment::{Environment, SettingError};
 
 /// What the function is set up to do.
 #[derive(Debug, Clone)]
@@ -30,55 +29,26 @@ pub struct Config {
     pub function_name: String,
 }
 
-/// The environment is not as it must be: one sentence that names the template's parameter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A parameter of the template has a value that cannot be used.
-    #[error("the parameter {parameter} cannot be used: {reason}")]
-    Parameter {
-        /// Its name in the template.
-        parameter: &'static str,
-        /// What is wrong with its value.
-        reason: String,
-    },
-    /// A variable that the template sets by itself is not there.
-    #[error("the environment variable {0} is missing; template.yaml sets it")]
-    Missing(&'static str),
-}
-
 impl Config {
-    /// Reads the environment through `variable`.
+    /// Reads the environment.
     ///
     /// # Errors
-    /// On the first value that is missing or cannot be used.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let given = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let parameter =
-            |name: &str, parameter: &'static str| given(name).ok_or_else(|| refused(parameter)("it is empty"));
-        let tenant = parameter("TENANT_ID", "TenantId")?;
-        let tenant: TenantId = tenant.parse().map_err(refused("TenantId"))?;
-        let app = parameter("CLIENT_ID", "ClientId")?;
-        let policies = parameter("POLICY_NAMES", "PolicyNames")?;
-        let graph = parameter("GRAPH_ENDPOINT", "GraphEndpoint")?;
-        let login = parameter("LOGIN_ENDPOINT", "LoginEndpoint")?;
-        let own = |name: &'static str| given(name).ok_or(ConfigError::Missing(name));
+    /// On the first value that is missing or cannot be used, with a sentence that names the template's parameter.
+    pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
+        let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
         Ok(Self {
-            app: app.parse().map_err(refused("ClientId"))?,
-            policies: Policies::parse(&policies, tenant).map_err(refused("PolicyNames"))?,
-            graph: GraphEndpoint::parse(&graph).map_err(refused("GraphEndpoint"))?,
-            login: LoginEndpoint::parse(&login).map_err(refused("LoginEndpoint"))?,
-            notification_url: own("NOTIFICATION_URL")?,
-            client_secret_id: own("CLIENT_SECRET_ID")?,
-            keyring_secret_id: own("KEYRING_SECRET_ID")?,
-            table_name: own("STATE_TABLE_NAME")?,
-            bus_name: own("EVENT_BUS_NAME")?,
-            function_name: own("AWS_LAMBDA_FUNCTION_NAME")?,
+            app: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
+            policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
+            graph: environment.parameter("GRAPH_ENDPOINT", "GraphEndpoint", GraphEndpoint::parse)?,
+            login: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
+            notification_url: environment.text("NOTIFICATION_URL")?,
+            client_secret_id: environment.text("CLIENT_SECRET_ID")?,
+            keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
+            table_name: environment.text("STATE_TABLE_NAME")?,
+            bus_name: environment.text("EVENT_BUS_NAME")?,
+            function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }
-}
-
-fn refused<E: Display>(parameter: &'static str) -> impl Fn(E) -> ConfigError {
-    move |reason| ConfigError::Parameter { parameter, reason: reason.to_string() }
 }
 
 #[cfg(test)]
@@ -103,8 +73,8 @@ mod tests {
         ])
     }
 
-    fn read(environment: &HashMap<&str, &str>) -> Result<Config, ConfigError> {
-        Config::read(|name| environment.get(name).map(|&value| value.to_owned()))
+    fn read(environment: &HashMap<&str, &str>) -> Result<Config, SettingError> {
+        Config::read(&Environment(&|name| environment.get(name).map(|&value| value.to_owned())))
     }
 
     #[test]

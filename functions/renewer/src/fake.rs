@@ -17,6 +17,7 @@ use graph_subscriptions::{
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
+use lambda_edge::environment::Environment;
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
@@ -35,7 +36,7 @@ pub(crate) const URL: &str = "https://example.org/notifications";
 
 /// The configuration, with these policies.
 pub(crate) fn config(policies: &str) -> Config {
-    Config::read(|name| {
+    Config::read(&Environment(&|name| {
         Some(match name {
             "TENANT_ID" => TENANT.to_owned(),
             "CLIENT_ID" => "99999999-8888-7777-6666-555555555555".to_owned(),
@@ -50,7 +51,7 @@ pub(crate) fn config(policies: &str) -> Config {
             "AWS_LAMBDA_FUNCTION_NAME" => "renewer".to_owned(),
             _ => return None,
         })
-    })
+    }))
     .unwrap()
 }
 
@@ -87,6 +88,7 @@ pub(crate) enum Death {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that a test throws")]
 pub(crate) struct State {
     pub(crate) elapsed: SignedDuration,
     pub(crate) secrets: BTreeMap<String, String>,
@@ -216,13 +218,9 @@ impl Fake {
             assert!(known.value.matches(&held.client_state), "{policy:?}");
             let certificate = held.subscription.encryption_certificate_id.as_deref();
             assert!(keyring.keys.iter().any(|key| Some(key.certificate_id.as_str()) == certificate), "{policy:?}");
-            assert!(held.subscription.expires_at > self.time(&state), "{policy:?}");
+            assert!(held.subscription.expires_at > START + state.elapsed, "{policy:?}");
         }
         assert!(state.lease.is_none(), "the lease was not given back");
-    }
-
-    fn time(&self, state: &State) -> Timestamp {
-        START + state.elapsed
     }
 
     async fn step<T>(&self, call: String, effect: impl FnOnce(&mut State) -> T) -> T {
@@ -493,7 +491,7 @@ impl EventBus for Fake {
 
 impl Host for Fake {
     fn now(&self) -> Timestamp {
-        self.time(&self.state.borrow())
+        START + self.state.borrow().elapsed
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -519,8 +517,8 @@ impl Host for Fake {
     }
 
     fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {
-        assert!(from < self.now() && until > self.now() + SignedDuration::from_hours(365 * 24));
         static PAIR: OnceLock<KeyPair> = OnceLock::new();
+        assert!(from < self.now() && until > self.now() + SignedDuration::from_hours(365 * 24));
         Ok(PAIR.get_or_init(|| KeyPair::generate(KeySize::Rsa2048, from, until).unwrap()).clone())
     }
 

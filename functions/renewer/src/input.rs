@@ -29,8 +29,8 @@ impl Action {
             };
         }
         match (event.get("source").and_then(Value::as_str), event.get("detail-type").and_then(Value::as_str)) {
-            (Some("teams-emergency-alerts"), Some("Subscription Lifecycle")) => Ok(Self::Reconcile),
-            (Some("aws.events" | "aws.scheduler"), Some("Scheduled Event")) => Ok(Self::Reconcile),
+            (Some("teams-emergency-alerts"), Some("Subscription Lifecycle"))
+            | (Some("aws.events" | "aws.scheduler"), Some("Scheduled Event")) => Ok(Self::Reconcile),
             _ => Err(UnknownAction("the event names no action".to_owned())),
         }
     }
@@ -64,6 +64,12 @@ mod tests {
         ] {
             assert_eq!(Action::from_event(&event), Ok(Action::Reconcile), "{event}");
         }
+    }
+
+    #[test]
+    fn the_schedule_sends_what_the_example_shows() {
+        let event = serde_json::from_str(include_str!("../../../events/scheduled.json")).unwrap();
+        assert_eq!(Action::from_event(&event), Ok(Action::Reconcile));
     }
 
     #[test]

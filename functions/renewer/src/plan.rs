@@ -104,9 +104,9 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed, now: Timestamp) -> Vec<A
             .filter(|one| one.notification_url == desired.notification_url && one.expires_at > now)
             .collect();
         for policy in desired.policies.iter().filter(|policy| policy.tenant == *tenant) {
-            let ours = ours.iter().copied().filter(|one| watches(one, policy)).collect();
+            let ours: Vec<_> = ours.iter().copied().filter(|one| watches(one, policy)).collect();
             match &observed.records {
-                Some(records) => actions.push(for_policy(desired, policy, ours, record_of(records, policy))),
+                Some(records) => actions.push(for_policy(desired, policy, &ours, record_of(records, policy))),
                 None => actions.extend(without_records(desired, policy, ours)),
             }
         }
@@ -155,7 +155,7 @@ fn record_of<'a>(records: &'a [Record], policy: &Policy) -> Option<&'a Record> {
     records.iter().find(|record| record.policy == *policy)
 }
 
-fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: Vec<&Subscription>, record: Option<&Record>) -> Action {
+fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], record: Option<&Record>) -> Action {
     let useful =
         |one: &&&Subscription| one.lifecycle_notification_url.is_some() && proven_state(desired, record, one).is_some();
     if let Some(&kept) = ours.iter().filter(useful).max_by_key(|one| one.expires_at) {

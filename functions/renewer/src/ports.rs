@@ -96,10 +96,19 @@ pub trait Host {
     /// A random number from 0 up to, but not including, 1.
     fn chance(&self) -> f64;
     /// Eight random hexadecimal digits.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
     fn short_name(&self) -> Result<String, OutsideError>;
     /// A new client state.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
     fn client_state(&self) -> Result<ClientState, OutsideError>;
     /// A new key pair, valid between the two times.
+    ///
+    /// # Errors
+    /// If OpenSSL cannot make one.
     fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError>;
     /// Prints a line of metrics.
     fn emit(&self, line: &str);
