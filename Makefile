@@ -34,5 +34,6 @@ check: prerequisites
 
 test: prerequisites
 	cargo test --workspace --locked
-	@$(PYTHON) local/tools.py client sam build emulator
+	@$(PYTHON) local/stack.py build-all
+	@$(PYTHON) local/tools.py client emulator
 	.tools/client/bin/python -m pytest tests/interop tests/e2e

@@ -3,6 +3,7 @@
     python3 local/stack.py up [NAME]       build, start, deploy; prints a JSON description of what runs where
     python3 local/stack.py down [NAME]     end what `up` started, and remove its files
     python3 local/stack.py build           only build the functions, for this machine or with ARCH=arm64|x86_64
+    python3 local/stack.py build-all       build the functions and the Graph simulator for this machine
 
 Everything a stack writes is under `.demo/NAME/`. It needs no AWS account and no tenant: it runs with made-up
 credentials, and all it talks to is on the loopback interface.
@@ -268,6 +269,8 @@ def main() -> None:
             down(name)
         elif action == "build":
             build_functions(os.environ.get("ARCH") or native_architecture(), ROOT / ".demo" / "build")
+        elif action == "build-all":
+            build(native_architecture(), ROOT / ".demo" / "build")
         else:
             sys.exit(__doc__)
     except (Failed, processes.NotReady) as problem:
