@@ -386,6 +386,7 @@ impl<W: World> Acting<'_, W> {
             Err(not) => (Outcome::Failed, not.subscription.map(|one| *one), Some(not.explanation)),
         };
         let expires_at = subscription.as_ref().map(|one| one.expires_at);
+        let found_lost = lost.as_ref().map(|id| format!("Graph no longer had the subscription {id}"));
         One::Policy(Box::new(PolicyReport {
             tenant_id: policy.tenant,
             policy_name: policy.name.clone(),
@@ -393,7 +394,7 @@ impl<W: World> Acting<'_, W> {
             subscription_id: subscription.map(|one| one.id),
             expires_at,
             seconds_remaining: seconds_remaining(expires_at, self.world().now()),
-            explanation,
+            explanation: explanation.or(found_lost),
             lost,
         }))
     }

@@ -102,7 +102,7 @@ pub struct KeyringReport {
 pub struct SigningKeysReport {
     /// How many there are.
     pub count: usize,
-    /// When those that are stored were fetched.
+    /// When they were fetched, the oldest of them.
     pub fetched_at: Option<Timestamp>,
 }
 

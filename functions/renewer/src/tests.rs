@@ -65,6 +65,7 @@ async fn a_subscription_that_graph_lost_is_replaced_and_reported() {
     fake.state.borrow_mut().held.clear();
     let report = fake.run(&config("Global")).await;
     assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("no longer had the subscription new-4"));
     fake.assert_sound(&config("Global"));
     let state = fake.state.borrow();
     assert_eq!((state.events.len(), state.events[0].state), (1, "recreated"));
