@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::Simulator;
 use super::clock::Clock;
 use super::config::{Application, CLIENT_ID, CLIENT_SECRET, Config, ROLE, TENANT_ID, Tenant};
-use super::delivery::{DeliveryState, Dial, Outcome, Selector, Wait};
+use super::delivery::{CallReport, DeliveryState, Dial, Outcome, Selector, Wait};
 use super::faults::{Effect, Fault, Operation};
 use super::keys::shared;
 use super::notification::resource;
@@ -213,8 +213,15 @@ impl Scene {
         self.graph("PATCH", &format!("/{id}"), &self.token().await, Some(&renewal)).await
     }
 
+    /// Moves the clock; what hangs while it does is a failure, not a wait without end.
     async fn advance(&self, seconds: i64) {
-        self.simulator.advance(SignedDuration::from_secs(seconds)).await;
+        let advanced = self.simulator.advance(SignedDuration::from_secs(seconds));
+        tokio::time::timeout(Duration::from_secs(30), advanced).await.unwrap();
+    }
+
+    async fn settled(&self, call: &CallReport) -> CallReport {
+        let settled = self.simulator.call(&call.call_id, Wait::Settled);
+        tokio::time::timeout(Duration::from_secs(30), settled).await.unwrap().unwrap()
     }
 }
 
@@ -319,7 +326,7 @@ async fn a_refused_notification_is_retried_with_growing_waits() {
     scene.advance(9).await;
     assert_eq!(scene.receiver.notifications().len(), 1);
     scene.advance(61).await;
-    let call = scene.simulator.call(&call.call_id, Wait::Settled).await.unwrap();
+    let call = scene.settled(&call).await;
     let started = call.attempts[0].at;
     let waits: Vec<i64> = call.attempts.iter().map(|attempt| attempt.at.duration_since(started).as_secs()).collect();
     assert_eq!(waits, [0, 10, 30, 70]);
@@ -340,7 +347,7 @@ async fn an_endpoint_that_never_accepts_gets_nothing_after_four_hours() {
         scene.advance(40 * 60).await;
         assert_eq!(scene.renew(&id).await.0, 200);
     }
-    let call = scene.simulator.call(&call.call_id, Wait::Settled).await.unwrap();
+    let call = scene.settled(&call).await;
     assert_eq!(call.deliveries[0].state, DeliveryState::Expired);
     let last = call.attempts.last().unwrap().at.duration_since(call.attempts[0].at);
     assert!(last < SignedDuration::from_hours(4) && last > SignedDuration::from_hours(3));
@@ -357,7 +364,7 @@ async fn notifications_are_held_while_the_token_of_the_last_renewal_has_lapsed()
     assert!(held.attempts.is_empty());
 
     assert_eq!(scene.renew(&id).await.0, 200);
-    let call = scene.simulator.call(&held.call_id, Wait::Settled).await.unwrap();
+    let call = scene.settled(&held).await;
     assert_eq!(call.deliveries[0].state, DeliveryState::Delivered);
     assert_eq!(scene.receiver.notifications().len(), 1);
 }
@@ -370,7 +377,7 @@ async fn what_is_held_too_long_is_lost() {
     let held = scene.simulator.dial(Dial::default()).await.unwrap();
     scene.advance(4 * 3600).await;
     assert_eq!(scene.renew(&id).await.0, 200);
-    let call = scene.simulator.call(&held.call_id, Wait::Settled).await.unwrap();
+    let call = scene.settled(&held).await;
     assert_eq!(call.deliveries[0].state, DeliveryState::Expired);
     assert!(scene.receiver.notifications().is_empty());
 }
@@ -383,7 +390,7 @@ async fn reauthorize_also_releases_what_is_held() {
     let held = scene.simulator.dial(Dial::default()).await.unwrap();
     let path = format!("/{id}/reauthorize");
     assert_eq!(scene.graph("POST", &path, &scene.token().await, None).await.0, 204);
-    let call = scene.simulator.call(&held.call_id, Wait::Settled).await.unwrap();
+    let call = scene.settled(&held).await;
     assert_eq!(call.deliveries[0].state, DeliveryState::Delivered);
     assert_eq!(scene.renew(&id).await.0, 400, "PATCH soon after reauthorize");
 }
@@ -402,7 +409,7 @@ async fn a_slow_endpoint_times_out_and_delays_the_next_call() {
     scene.advance(599).await;
     assert!(scene.simulator.call(&delayed.call_id, Wait::Nothing).await.unwrap().attempts.is_empty());
     scene.advance(1).await;
-    let delivered = scene.simulator.call(&delayed.call_id, Wait::Settled).await.unwrap();
+    let delivered = scene.settled(&delayed).await;
     assert_eq!(delivered.deliveries[0].state, DeliveryState::Delivered);
 }
 
@@ -414,7 +421,7 @@ async fn a_removed_subscription_is_silent_and_its_pending_notifications_are_lost
     let pending = scene.simulator.dial(Dial::default()).await.unwrap();
     let removed = scene.simulator.remove_subscriptions(&Selector::Policy("Global".to_owned()));
     assert_eq!(removed.as_slice(), std::slice::from_ref(&id));
-    let lost = scene.simulator.call(&pending.call_id, Wait::Settled).await.unwrap();
+    let lost = scene.settled(&pending).await;
     assert_eq!(lost.deliveries[0].state, DeliveryState::SubscriptionGone);
     assert!(scene.simulator.dial(Dial::default()).await.unwrap().deliveries.is_empty());
     let (status, answer) = scene.renew(&id).await;
