@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use aws_config::{SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::{error::DisplayErrorContext, types::AttributeValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use aws_sdk_sns::{
+    error::{ProvideErrorMetadata, SdkError},
+    types::{MessageAttributeValue, PublishBatchRequestEntry},
+};
 use graph_notifications::{SigningKeys, TenantId};
 use graph_subscriptions::{LoginEndpoint, http, signing_keys, signing_keys::TokenVersion};
 use jiff::Timestamp;
@@ -56,9 +59,16 @@ impl Aws {
     }
 }
 
-/// Names what failed. The services repeat neither messages nor secrets in their errors.
-fn failed(call: &str, error: &(impl std::error::Error + 'static)) -> CallFailed {
-    CallFailed(format!("{call}: {}", DisplayErrorContext(error)))
+/// Names what failed, and no more: a service may repeat in its message what it was sent.
+fn failed<E: ProvideErrorMetadata>(call: &str, error: &SdkError<E>) -> CallFailed {
+    CallFailed(match error {
+        SdkError::ServiceError(refusal) => format!("{call}: {}", refusal.err().code().unwrap_or("refused")),
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            Some(error) => format!("{call}: no connection: {error}"),
+            None => format!("{call}: no connection"),
+        },
+        other => format!("{call}: {other}"),
+    })
 }
 
 impl ReadKeyring for Aws {
@@ -146,7 +156,7 @@ impl Aws {
                 .set_message_attributes(Some(attributes(message).collect()));
             match entry.build() {
                 Ok(entry) => request = request.publish_batch_request_entries(entry),
-                Err(error) => return vec![Err(failed("PublishBatch", &error)); messages.len()],
+                Err(error) => return vec![Err(CallFailed(format!("PublishBatch: {error}"))); messages.len()],
             }
         }
         let answer = match request.send().await {

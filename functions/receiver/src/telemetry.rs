@@ -60,10 +60,11 @@ impl Tally {
         ] {
             metrics = metrics.with(name, Unit::Count, value);
         }
-        let ages: Vec<i64> = published.iter().filter_map(|outgoing| outgoing.alert.document().age_seconds).collect();
-        // CloudWatch takes at most 100 values of one metric from a line.
+        // A call cannot come from the future: the clocks differ. CloudWatch takes at most 100 values from a line.
+        let ages = published.iter().filter_map(|outgoing| outgoing.alert.document().age_seconds);
+        let ages: Vec<i64> = ages.map(|age| age.max(0)).take(100).collect();
         if !ages.is_empty() {
-            metrics = metrics.with("AlertAgeSeconds", Unit::Seconds, ages.into_iter().take(100).collect::<Vec<_>>());
+            metrics = metrics.with("AlertAgeSeconds", Unit::Seconds, ages);
         }
         let rejected = self.rejected.iter().map(|(reason, count)| {
             let metrics = Metrics::of_function(function_name).by("Reason", reason.clone());
