@@ -543,3 +543,23 @@ async fn two_crashes_in_a_row_are_repaired_too() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_subscription_whose_creation_was_not_recorded_is_adopted() {
+    let config = config("Global");
+    let mut died_after_creating = 0;
+    for step in 1..40 {
+        let fake = Fake::new();
+        let ended = fake.run_until(&config, Death::AfterStep(step)).await.is_some();
+        if ended || !fake.state.borrow().calls.last().unwrap().starts_with("create") {
+            continue;
+        }
+        died_after_creating += 1;
+        let ids = fake.ids();
+        fake.advance(QUARTER);
+        assert_eq!(outcomes(&fake.run(&config).await), only("Global", Adopted));
+        assert_eq!((fake.ids(), fake.called("delete")), (ids, 0));
+        fake.assert_sound(&config);
+    }
+    assert_eq!(died_after_creating, 1);
+}
