@@ -563,3 +563,21 @@ async fn a_subscription_whose_creation_was_not_recorded_is_adopted() {
     }
     assert_eq!(died_after_creating, 1);
 }
+
+#[tokio::test]
+async fn without_the_state_table_what_it_would_replace_is_kept() {
+    // Its key is lost: its alerts would come without details, and without it there would be none.
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().table_down = true;
+    fake.state.borrow_mut().certificate_patch_ignored = true;
+    fake.held("new-4", |one| one.encryption_certificate_id = Some("key-lost".to_owned()));
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((outcomes(&report), fake.called("delete")), (only("Global", Failed), 0));
+    assert!(report.policies[0].seconds_remaining > 0 && fake.ids() == ["new-4"], "{report:?}");
+    // The list hides it at first: it is renewed when Graph refuses another.
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().table_down = true;
+    fake.state.borrow_mut().hidden_from_next_list = true;
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((outcomes(&report), fake.called("renew")), (only("Global", Adopted), 1));
+}
