@@ -445,7 +445,19 @@ def content_cut_or_longer(rng: random.Random, draft: Draft) -> None:
     content = content_of(rng, draft)
     name = rng.choice(["data", "dataSignature", "dataKey"])
     data = graph.unb64(str(content[name]))
-    content[name] = graph.b64(rng.choice([data[:-1], data[1:], data[: len(data) // 2], data + b"\0", b"", data[:-16]]))
+    # Without a zero in front the number is the same: that is a mutation of its own.
+    shorter = data[1:] if data[:1] != b"\0" else data[:-2]
+    content[name] = graph.b64(rng.choice([data[:-1], shorter, data[: len(data) // 2], data + b"\0", b"", data[:-16]]))
+
+
+@mutation("draft", "degraded")
+def wrapped_key_without_its_leading_zero(rng: random.Random, draft: Draft) -> None:
+    """A wrapped key is a number in as many bytes as the key has (RFC 8017 section 7.1.2), leading zeros included."""
+    wrapped = b""
+    while not wrapped.startswith(b"\0"):
+        content = reseal(rng, draft, graph.GRAPHS_WAY)
+        wrapped = graph.unb64(str(content["dataKey"]))
+    content["dataKey"] = graph.b64(wrapped[1:])
 
 
 @mutation("draft", "degraded")
