@@ -38,7 +38,7 @@ pub struct Invocation<'a> {
 /// The invocation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// The event asks for nothing that is known.
+    /// The event asks for something that is not known.
     #[error(transparent)]
     UnknownAction(#[from] UnknownAction),
     /// At least one policy has no subscription: its calls go unreported.
@@ -63,7 +63,7 @@ impl From<RunError> for Diagnostic {
 /// Does what the event asks for, and logs the report.
 ///
 /// # Errors
-/// If the event asks for nothing known, or if afterwards a policy is unwatched or none could be renewed: then the invocation
+/// If the event asks for something unknown, or if afterwards a policy is unwatched or none could be renewed: then the invocation
 /// must fail, so that it is repeated and noticed.
 pub async fn handle(
     world: &impl World,
