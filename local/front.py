@@ -15,7 +15,7 @@ Under `/_local/` it has an interface of its own, JSON over HTTP:
     DELETE /_local/faults                            everything works again
     POST   /_local/pager/{name}                      the address of an http subscriber
 
-It prints one line of JSON when it listens, and ends on SIGTERM.
+It runs in the environment with boto3, prints one line of JSON when it listens, and ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ import time
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import boto3
 
 API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?(?::\d+)?$")
 CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/[a-z0-9-]+/([a-z0-9-]+)/aws4_request")
@@ -113,19 +115,6 @@ class Upstream:
                     raise
         raise AssertionError("unreachable")
 
-    def sns(self, credentials: str, **parameters: str) -> ElementTree.Element:
-        """The answer of a call of Amazon SNS, with the credentials of another request."""
-        body = urllib.parse.urlencode(parameters).encode()
-        headers = {
-            "Host": self.address,
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Authorization": credentials,
-        }
-        status, _, answer = self.send("POST", "/", headers, body)
-        if status != 200:
-            raise RuntimeError(f"{parameters['Action']} was answered with {status}")
-        return ElementTree.fromstring(answer)
-
 
 def messages_of(form: dict[str, str]) -> list[dict[str, str]]:
     """The messages of a Publish or PublishBatch call, each with the id of its batch entry."""
@@ -162,27 +151,30 @@ class Front:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
+        # As the account's owner: the functions may not list subscriptions.
+        self.sns = boto3.client(
+            "sns", endpoint_url=f"http://{upstream.address}", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+        )
         self.deliveries = Deliveries()
         self.faults = Faults()
 
-    def published(self, credentials: str, form: dict[str, str], answer: bytes, accepted_at: float) -> None:
+    def published(self, form: dict[str, str], answer: bytes, accepted_at: float) -> None:
         """Delivers what the topic accepted at `accepted_at` to its email and SMS subscribers."""
         topic = form.get("TopicArn") or form.get("TargetArn", "")
         result = ElementTree.fromstring(answer)
         accepted = {text_of(each, "Id") or "": text_of(each, "MessageId") for each in result.iter()
                     if each.tag.rpartition("}")[2] in ("member", "PublishResult") and text_of(each, "MessageId")}
-        subscriptions = self.upstream.sns(credentials, Action="ListSubscriptionsByTopic", TopicArn=topic)
+        pages = self.sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        subscriptions = [subscription for page in pages for subscription in page["Subscriptions"]]
         for message in messages_of(form):
             if message["id"] not in accepted:
                 continue
             shared = {"topic": topic, "messageId": accepted[message["id"]]}
             self.deliveries.add(protocol="published", acceptedAt=accepted_at, **shared)
-            for member in subscriptions.iter():
-                if member.tag.rpartition("}")[2] != "member":
-                    continue
-                protocol, endpoint = text_of(member, "Protocol"), text_of(member, "Endpoint")
+            for subscription in subscriptions:
+                protocol, endpoint = subscription["Protocol"], subscription["Endpoint"]
                 if protocol == "email":
-                    unsubscribe = f"https://sns.amazonaws.com/unsubscribe.html?SubscriptionArn={text_of(member, 'SubscriptionArn')}"
+                    unsubscribe = f"https://sns.amazonaws.com/unsubscribe.html?SubscriptionArn={subscription['SubscriptionArn']}"
                     self.deliveries.add(
                         protocol="email", to=endpoint, **shared,
                         subject=message["Subject"] or "AWS Notification Message",
@@ -195,10 +187,7 @@ class Front:
         """Takes what an http subscriber is sent: confirms a subscription, keeps a notification."""
         envelope = json.loads(body)
         if envelope["Type"] == "SubscriptionConfirmation":
-            self.upstream.sns(
-                "AWS4-HMAC-SHA256 Credential=test/20000101/us-east-1/sns/aws4_request, SignedHeaders=host, Signature=0",
-                Action="ConfirmSubscription", TopicArn=envelope["TopicArn"], Token=envelope["Token"],
-            )
+            self.sns.confirm_subscription(TopicArn=envelope["TopicArn"], Token=envelope["Token"])
         else:
             self.deliveries.add(
                 protocol="http", to=name, topic=envelope["TopicArn"], messageId=envelope["MessageId"],
@@ -260,8 +249,7 @@ class Handler(BaseHTTPRequestHandler):
             headers["Host"] = f"{api[1]}.execute-api.localhost"
         headers["Content-Length"] = str(len(body))
 
-        credentials = self.headers.get("Authorization", "")
-        signed = CREDENTIAL.search(credentials)
+        signed = CREDENTIAL.search(self.headers.get("Authorization", ""))
         service = signed[1] if signed else "execute-api" if api else ""
         form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)) if service == "sns" else {}
         action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
@@ -284,7 +272,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, answered, answer)
         # Only now, so that the publisher does not wait for it.
         if status == 200 and action in ("Publish", "PublishBatch"):
-            front.published(credentials, form, answer, accepted_at)
+            front.published(form, answer, accepted_at)
 
     def answer_fault(self, service: str, status: int) -> None:
         if service == "sns":

@@ -24,7 +24,8 @@ def main() -> int:
     first, *numbers = sys.argv[1:]
     system = System(json.loads(first) if first.startswith("{") else load(first))
     try:
-        show_renewal(system)
+        if first.startswith("{"):
+            show_renewal(system)
         problems = [problem for number in numbers for problem in show_call(system, number)]
     except (RuntimeError, TimeoutError) as error:
         problems = [str(error)]

@@ -168,7 +168,7 @@ def start_all(description: dict, directory: Path) -> None:
     emulator = f"http://127.0.0.1:{port}"
     bare = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     front = started(processes.start(
-        "front", [sys.executable, str(ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"], directory, bare
+        "front", [str(environment("client") / "python"), str(ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"], directory, bare
     ))
     description["front"] = processes.listening(front)
     description["emulator"] = emulator
