@@ -44,7 +44,7 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if keep and done:
             say(KEPT)
-        elif done or keep:
+        elif done:
             stack.down()
         else:
             leave_logs()

@@ -49,19 +49,25 @@ def outputs() -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
-def queue(name: str) -> tuple[str, str]:
-    """A new queue: its address and its ARN."""
+def queue(name: str, source: str) -> tuple[str, str]:
+    """A new queue to which this AWS service may send: its address and its ARN."""
     sqs = boto3.client("sqs")
     address = sqs.create_queue(QueueName=name)["QueueUrl"]
-    return address, sqs.get_queue_attributes(QueueUrl=address, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    arn = sqs.get_queue_attributes(QueueUrl=address, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": source}, "Action": "sqs:SendMessage", "Resource": arn}],
+    }
+    sqs.set_queue_attributes(QueueUrl=address, Attributes={"Policy": json.dumps(policy)})
+    return address, arn
 
 
 def subscribe(deployed: dict[str, str], front: str) -> dict[str, str]:
     """Puts subscribers on the topics and the bus; returns the addresses of the queues among them."""
     sns = boto3.client("sns")
-    alerts, alerts_arn = queue("alerts")
-    tests, tests_arn = queue("tests")
-    bus, bus_arn = queue("events")
+    alerts, alerts_arn = queue("alerts", "sns.amazonaws.com")
+    tests, tests_arn = queue("tests", "sns.amazonaws.com")
+    bus, bus_arn = queue("events", "events.amazonaws.com")
     # The template has subscribed AlertEmail and AlertPhone to the first topic already.
     for topic, subscriptions in {
         deployed["AlertTopicArn"]: [("sqs", alerts_arn), ("http", f"{front}/_local/pager/on-call")],
