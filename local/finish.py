@@ -1,6 +1,7 @@
 """Completes a deployed stack for local use, and prints what it found and made as JSON.
 
 - The emulator ignores the OpenAPI document in which SAM describes an HTTP API's routes; the same routes are added here.
+- To the emulator PublishBatch is a permission of its own; on AWS sns:Publish covers it, so whoever has that gets it here.
 - Subscribers of every kind are put on both topics, and a queue behind a rule on the event bus.
 """
 
@@ -11,6 +12,8 @@ import sys
 
 import boto3
 from stack import STACK_NAME, TEST_EMAIL, TEST_PHONE
+
+BATCH_POLICY = "PublishBatchInTheEmulator"
 
 
 def add_routes(api: str) -> None:
@@ -37,6 +40,24 @@ def add_routes(api: str) -> None:
 def function_of(integration: dict) -> str:
     """The logical name of the function in the integration's address, which reads `...${Name.Arn}/invocations`."""
     return json.dumps(integration["uri"]).partition("${")[2].rpartition(".Arn}")[0].rpartition("${")[2]
+
+
+def allow_batches(resources: dict[str, str], types: dict[str, str]) -> None:
+    """Gives sns:PublishBatch to each role that has sns:Publish, for the same topics."""
+    iam = boto3.client("iam")
+    for name, role in resources.items():
+        if types[name] != "AWS::IAM::Role":
+            continue
+        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            for statement in iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]["Statement"]:
+                if statement["Action"] == "sns:Publish":
+                    batches = {"Version": "2012-10-17", "Statement": [{**statement, "Action": "sns:PublishBatch"}]}
+                    iam.put_role_policy(RoleName=role, PolicyName=BATCH_POLICY, PolicyDocument=json.dumps(batches))
+
+
+def resource_types() -> dict[str, str]:
+    found = boto3.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    return {each["LogicalResourceId"]: each["ResourceType"] for each in found}
 
 
 def physical_ids() -> dict[str, str]:
@@ -89,6 +110,7 @@ def main() -> None:
     description = json.loads(sys.argv[1])
     deployed, resources = outputs(), physical_ids()
     add_routes(resources["HttpApi"])
+    allow_batches(resources, resource_types())
     print(json.dumps({
         "outputs": deployed,
         "resources": resources,

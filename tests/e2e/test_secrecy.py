@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 
+from finish import BATCH_POLICY
 from stack import CLIENT_SECRET
 
 
 def granted(system, role: str) -> dict[str, set[str]]:
     """The actions that a role allows, each with its resources by their logical names."""
-    arns = {
-        system.outputs["AlertTopicArn"]: "AlertTopic",
-        system.outputs["TestTopicArn"]: "TestTopic",
-        system.outputs["OperationsTopicArn"]: "OperationsTopic",
-    }
-    for name, physical in system.resources.items():
-        arns.setdefault(physical, name)
+    # The name at the end of an ARN; a queue's physical id is an address that ends with it.
+    names = {re.split(r"^https?://[^/]+/[^/]+/", physical)[-1]: name for name, physical in system.resources.items()}
 
     def logical(arn: str) -> str:
-        ends = [name for physical, name in arns.items() if arn == physical or arn.removesuffix(":*").endswith((f":{physical}", f"/{physical}"))]
-        secrets = [name for physical, name in arns.items() if f":secret:{physical}-" in arn]
-        return (ends or secrets or [arn])[0]
+        # Secrets Manager adds six characters of its own; a log group's streams are `:*`.
+        ends = [tail for tail in names if re.search(rf"(^|[:/]){re.escape(tail)}(-[0-9A-Za-z]{{6}})?(:\*)?$", arn)]
+        return names[max(ends, key=len)] if ends else arn
 
     iam = system.client("iam")
     name = system.resources[role]
     assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
     found: dict[str, set[str]] = {}
-    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+    for policy in set(iam.list_role_policies(RoleName=name)["PolicyNames"]) - {BATCH_POLICY}:
         for statement in iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]:
             assert statement["Effect"] == "Allow"
             actions, resources = (
