@@ -133,7 +133,7 @@ def emergency_document(call_id: str, policy: str) -> bytes:
     event = {
         "id": call_id,
         "callEventType": "callStarted",
-        "eventDateTime": "2026-11-23T18:04:05.1234567+00:00",
+        "eventDateTime": "2026-11-23T09:04:05.1234567+00:00",
         "policyName": policy,
         "emergencyNumberDialed": "911",
         "callerInfo": {
