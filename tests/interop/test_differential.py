@@ -38,10 +38,6 @@ EXPLAINED = {
     "very_long_token": Rule("rejected", "accepted degraded", "Rust reads no token over 16 KiB; Entra's have about 1.5 kB"),
     "text_is_nested_deeply": Rule("400", "accepted degraded rejected lifecycle malformed empty", "Rust reads 128 levels of JSON"),
     "wrapped_key_without_its_leading_zero": Rule("accepted", "degraded", "OpenSSL reads the number, Python counts its bytes"),
-    "critical_extension_null": Rule("accepted degraded", "rejected", "Rust takes a null `crit` for none; only Entra can sign one"),
-    "header_is_a_list": Rule("accepted degraded", "rejected", "Rust reads a list as a header; only Entra can sign one"),
-    "claims_are_a_list": Rule("accepted degraded", "rejected", "Rust reads a list as claims; only Entra can sign one"),
-    "quote_written_as_control_character": Rule("accepted degraded", "rejected", "Rust reads U+0000 in a policy's name as a quote"),
 }
 
 

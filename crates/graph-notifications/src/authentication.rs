@@ -21,18 +21,18 @@ pub enum NotOurs {
     /// Of a tenant that is not configured.
     #[error("the item is of a tenant that is not configured")]
     Tenant,
-    /// About something else than an emergency calling policy.
-    #[error("the item's resource is no emergency calling policy")]
-    Resource,
-    /// Of a policy that is not configured.
-    #[error("the item is of a policy that is not configured")]
-    Policy,
     /// Without a client state.
     #[error("the item has no client state")]
     NoClientState,
     /// With a client state that is none of ours.
     #[error("the item's client state is wrong")]
     ClientState,
+    /// About something else than an emergency calling policy.
+    #[error("the item's resource is no emergency calling policy")]
+    Resource,
+    /// Of a policy that is not configured.
+    #[error("the item is of a policy that is not configured")]
+    Policy,
 }
 
 /// A change notification that knows our client state and speaks of a policy that we watch. A validation token is missing.
@@ -56,7 +56,8 @@ pub struct AuthenticNotification {
 pub struct NotCovered;
 
 impl RecognisedNotification {
-    /// Checks an item against what is configured and against the client states, the cheap checks first.
+    /// Checks an item against what is configured and against the client states. The resource comes last: an item that
+    /// knows the client state and yet fails is worth an operator's look.
     ///
     /// # Errors
     /// The first check that fails, and the item back: newer client states may recognise it.
@@ -65,10 +66,9 @@ impl RecognisedNotification {
         policies: &Policies,
         client_states: &[StoredClientState],
     ) -> Result<Self, (NotOurs, Box<ChangeNotification>)> {
-        match watched_policy(&notification, policies).and_then(|policy| {
-            check_client_state(&notification.origin, client_states)?;
-            Ok(policy)
-        }) {
+        let policy = check_origin(&notification.origin, policies, client_states)
+            .and_then(|()| watched_policy(&notification, policies));
+        match policy {
             Ok(policy) => Ok(Self { notification, policy }),
             Err(reason) => Err((reason, Box::new(notification))),
         }
@@ -160,20 +160,20 @@ impl LifecycleNotification {
     /// # Errors
     /// The first check that fails.
     pub fn check(&self, policies: &Policies, client_states: &[StoredClientState]) -> Result<(), NotOurs> {
-        if !policies.include_tenant(self.origin.tenant) {
-            return Err(NotOurs::Tenant);
-        }
-        check_client_state(&self.origin, client_states)
+        check_origin(&self.origin, policies, client_states)
     }
 }
 
-fn watched_policy(notification: &ChangeNotification, policies: &Policies) -> Result<Policy, NotOurs> {
-    let tenant = notification.origin.tenant;
-    if !policies.include_tenant(tenant) {
+fn check_origin(origin: &Origin, policies: &Policies, client_states: &[StoredClientState]) -> Result<(), NotOurs> {
+    if !policies.include_tenant(origin.tenant) {
         return Err(NotOurs::Tenant);
     }
+    check_client_state(origin, client_states)
+}
+
+fn watched_policy(notification: &ChangeNotification, policies: &Policies) -> Result<Policy, NotOurs> {
     let name = Policy::name_in_resource(&notification.resource).ok_or(NotOurs::Resource)?;
-    policies.find(tenant, &name).cloned().ok_or(NotOurs::Policy)
+    policies.find(notification.origin.tenant, &name).cloned().ok_or(NotOurs::Policy)
 }
 
 /// Compares with every client state, so that the time tells nothing of which one it is.

@@ -155,9 +155,11 @@ fn item(value: Value) -> Result<Item, MalformedItem> {
         client_state: string(item.remove("clientState")).map(Zeroizing::new),
     };
     let content = content(item.remove("encryptedContent"));
-    // Graph sends one or the other. Content under a lifecycle event would be a call: better looked at than left out.
-    match (string(item.remove("lifecycleEvent")), &content) {
-        (Some(event), Content::Missing) => Ok(Item::Lifecycle(LifecycleNotification {
+    let event = string(item.remove("lifecycleEvent")).filter(|event| !event.is_empty());
+    let changed = item.get("changeType").is_some_and(|kind| !kind.is_null());
+    // Graph sends one or the other. What has marks of a call beside a lifecycle event is better looked at than left out.
+    match (event, &content) {
+        (Some(event), Content::Missing) if !changed => Ok(Item::Lifecycle(LifecycleNotification {
             origin,
             event,
             expires_at: string(item.remove("subscriptionExpirationDateTime")),
@@ -302,8 +304,11 @@ mod tests {
         let both =
             json!({"tenantId": TENANT, "resource": RESOURCE, "encryptedContent": {}, "lifecycleEvent": "missed"});
         assert!(matches!(change(&both).content, Content::Malformed));
-        let null = json!({"tenantId": TENANT, "resource": RESOURCE, "lifecycleEvent": null});
-        assert!(matches!(change(&null).content, Content::Missing));
+        for (event, kind) in [(Value::Null, Value::Null), (json!(""), Value::Null), (json!("missed"), json!("updated"))]
+        {
+            let item = json!({"tenantId": TENANT, "resource": RESOURCE, "lifecycleEvent": event, "changeType": kind});
+            assert!(matches!(change(&item).content, Content::Missing));
+        }
     }
 
     #[test]

@@ -153,11 +153,8 @@ impl Policy {
             return None;
         }
         let quoted = resource[RESOURCE_START.len()..].strip_suffix(RESOURCE_END)?;
-        let name = quoted.replace("''", "\u{0}");
-        if name.contains('\'') {
-            return None;
-        }
-        name.replace('\u{0}', "'").parse().ok()
+        let single_quote = quoted.split("''").any(|part| part.contains('\''));
+        if single_quote { None } else { quoted.replace("''", "'").parse().ok() }
     }
 }
 
@@ -287,6 +284,7 @@ mod tests {
             "users/1/messages",
             "communications/calls/getEmergencyEventsByPolicy(policyName='')",
             "communications/calls/getEmergencyEventsByPolicy(policyName='a'b')",
+            "communications/calls/getEmergencyEventsByPolicy(policyName='a\u{0}b')",
             "communications/calls/getEmergencyEventsByPolicy(policyName='a')/x",
             "communications/calls/getEmergencyEventsByPolicy(policyName=\u{30fb}\u{30fb}\u{30fb}')",
         ] {

@@ -7,7 +7,10 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use crate::{
     identifiers::{ClientId, Policies, TenantId},
@@ -112,8 +115,9 @@ pub struct UnverifiedToken {
 struct Header {
     alg: String,
     kid: String,
-    #[serde(default)]
-    crit: Option<serde_json::Value>,
+    /// Even as null: RFC 7515 knows it as a list only.
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
 }
 
 #[derive(Deserialize)]
@@ -145,7 +149,7 @@ impl CheckedToken {
         let (header, claims, signature) = (decode(header)?, decode(claims)?, decode(signature)?);
 
         let kid = check_header(&header)?;
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Claims)?;
+        let claims: Claims = from_object(&claims).ok_or(TokenError::Claims)?;
         check_claims(&claims, requirements)?;
         Ok(Self { tenant: claims.tid, kid, signed: signed.to_owned(), signature })
     }
@@ -192,17 +196,26 @@ impl CheckedToken {
 
     /// A key for all tenants has the place of the tenant left open in its issuer; any other is for its own tenant alone.
     fn may_be_signed_by(&self, key: &SigningKey) -> bool {
-        let fits = |place: &str| place == "{tenantid}" || place.parse() == Ok(self.tenant);
+        let fits = |place: &str| place.eq_ignore_ascii_case("{tenantid}") || place.parse() == Ok(self.tenant);
         key.issuer.as_ref().is_none_or(|issuer| issuer.split('/').any(fits))
     }
 }
 
+/// Reads a JSON object. `serde` would fill a structure from a list, too.
+fn from_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    if json.trim_ascii_start().starts_with(b"{") { serde_json::from_slice(json).ok() } else { None }
+}
+
+fn present<'de, D: Deserializer<'de>>(member: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(member).map(|_| true)
+}
+
 fn check_header(header: &[u8]) -> Result<String, TokenError> {
-    let header: Header = serde_json::from_slice(header).map_err(|_| TokenError::Header)?;
+    let header: Header = from_object(header).ok_or(TokenError::Header)?;
     if header.alg != "RS256" {
         return Err(TokenError::Algorithm);
     }
-    if header.crit.is_some() {
+    if header.crit {
         return Err(TokenError::CriticalHeader);
     }
     Ok(header.kid)
@@ -345,16 +358,31 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_no_set_of_claims() {
+        let claims = testing::v2_claims(TENANT);
+        let list: Vec<_> =
+            ["ver", "tid", "iss", "aud", "appid", "azp", "exp", "nbf"].map(|name| claims[name].clone()).into();
+        let token = TokenSigner::new(0).sign(&json!({"alg": "RS256", "kid": "key"}), &json!(list));
+        assert_eq!(check(&token).unwrap_err(), TokenError::Claims);
+    }
+
+    #[test]
     fn headers_must_be_plain_rs256() {
         let signer = TokenSigner::new(0);
         let error = |header: Value| check(&signer.sign(&header, &testing::v2_claims(TENANT))).unwrap_err();
         for alg in ["none", "None", "HS256", "RS384", "RS512", "PS256", "rs256", ""] {
             assert_eq!(error(json!({"alg": alg, "kid": "key"})), TokenError::Algorithm, "{alg}");
         }
-        assert_eq!(error(json!({"alg": "RS256", "kid": "key", "crit": ["exp"]})), TokenError::CriticalHeader);
-        for header in
-            [json!({"alg": "RS256"}), json!({"kid": "key"}), json!({"alg": ["RS256"], "kid": "key"}), json!([])]
-        {
+        for crit in [json!(["exp"]), json!([]), Value::Null] {
+            assert_eq!(error(json!({"alg": "RS256", "kid": "key", "crit": crit})), TokenError::CriticalHeader);
+        }
+        for header in [
+            json!({"alg": "RS256"}),
+            json!({"kid": "key"}),
+            json!({"alg": ["RS256"], "kid": "key"}),
+            json!([]),
+            json!(["RS256", "key", false]),
+        ] {
             assert_eq!(error(header.clone()), TokenError::Header, "{header}");
         }
     }
@@ -409,6 +437,7 @@ mod tests {
         };
         assert!(verify(None).is_ok());
         assert!(verify(Some("https://sts.windows.net/{tenantid}/".into())).is_ok());
+        assert!(verify(Some("https://login.microsoftonline.com/{tenantId}/v2.0".into())).is_ok());
         assert!(verify(Some(format!("https://login.microsoftonline.com/{TENANT}/v2.0"))).is_ok());
         for issuer in
             [format!("https://login.microsoftonline.com/{OTHER_TENANT}/v2.0"), String::new(), TENANT[1..].into()]

@@ -21,6 +21,10 @@ use crate::{
     schedule::Schedule,
 };
 
+/// How many of a request's tokens are looked at. Graph sends one for each app and tenant; a forger might send thousands,
+/// and each costs a verification.
+const MOST_TOKENS: usize = 100;
+
 /// A request's items by what is to become of them.
 #[derive(Default)]
 pub(crate) struct Sorted {
@@ -116,7 +120,8 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
             login_endpoint: self.config.login_endpoint.as_str(),
             now: self.now,
         };
-        let tokens: Vec<_> = tokens.iter().map(|token| CheckedToken::check(token, &requirements)).collect();
+        let tokens: Vec<_> =
+            tokens.iter().take(MOST_TOKENS).map(|token| CheckedToken::check(token, &requirements)).collect();
         let mut verdicts = HashMap::new();
         for item in recognised {
             let tenant = item.tenant();
@@ -169,7 +174,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
                 Err(Unproven { error, .. }) => Verdict::Rejected(Rejection::Token(error)),
             },
             Fetched::Unreachable => Verdict::Unverified(unknown.unverified()),
-            Fetched::Limited => Verdict::Undecided,
+            Fetched::NotAsked => Verdict::Undecided,
         }
     }
 }

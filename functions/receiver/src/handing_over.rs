@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use emergency_alert::Alert;
 use futures::{StreamExt as _, future::join_all, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     batch,
@@ -23,9 +23,8 @@ const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(48);
 /// How many calls of one kind are under way at once.
 const AT_ONCE: usize = 16;
 
-/// How long one attempt to publish may take: short enough for another one.
-const PUBLISH_ATTEMPT: Duration = Duration::from_millis(700);
-const PUBLISH_ATTEMPTS: usize = 3;
+/// How often an alert is offered to SNS in one invocation.
+const PUBLISH_ATTEMPTS: u32 = 3;
 
 /// An alert on its way out.
 pub(crate) struct Outgoing {
@@ -110,11 +109,15 @@ async fn publish(
     deadline: Instant,
 ) -> (Vec<Outgoing>, usize) {
     let mut published = Vec::new();
-    for _ in 0..PUBLISH_ATTEMPTS {
-        if outgoing.is_empty() || Instant::now() >= deadline {
+    for attempts_left in (0..PUBLISH_ATTEMPTS).rev() {
+        let now = Instant::now();
+        if outgoing.is_empty() || now >= deadline {
             break;
         }
-        let results = attempt(&outgoing, topic_arn, outside, deadline).await;
+        // Most of the time is for this attempt: one that is given up too early may have published all the same.
+        let left = deadline - now;
+        let until = if attempts_left == 0 { deadline } else { now + left * 2 / 3 };
+        let results = attempt(&outgoing, topic_arn, outside, until).await;
         let mut left = Vec::new();
         for (outgoing, result) in outgoing.into_iter().zip(results) {
             match result {
@@ -136,7 +139,6 @@ async fn attempt(
     outside: &impl Publish,
     deadline: Instant,
 ) -> Vec<Result<(), CallFailed>> {
-    let deadline = deadline.min(Instant::now() + PUBLISH_ATTEMPT);
     let batches = batch::divide(outgoing, |outgoing| outgoing.publication.bytes());
     let calls = batches.into_iter().map(async |batch| {
         let messages: Vec<&Publication> = batch.iter().map(|outgoing| &outgoing.publication).collect();

@@ -17,6 +17,9 @@ use crate::{
     telemetry::Tally,
 };
 
+/// The largest body that is read, in bytes: hundreds of calls. A larger one of many tiny items would use up the memory.
+const LARGEST_BODY: usize = 2 * 1024 * 1024;
+
 /// How many lifecycle items of one request are passed on that do not know our client state.
 const STRANGE_LIFECYCLE_ITEMS: usize = 10;
 
@@ -54,6 +57,10 @@ impl<O: Outside> Receiver<O> {
                 tracing::warn!("refused a handshake: {SuspiciousToken}");
                 Response::bad_request()
             }
+            Purpose::Delivery(body) if body.len() > LARGEST_BODY => {
+                tracing::warn!(bytes = body.len(), "refused a request that is too large");
+                Response::bad_request()
+            }
             Purpose::Delivery(body) => match ChangeNotificationCollection::parse(&body) {
                 Ok(collection) => self.receive(collection, now).await,
                 Err(error) => {
@@ -78,24 +85,23 @@ impl<O: Outside> Receiver<O> {
         let read = judge.read(std::mem::take(&mut sorted.authentic), &sorted.keyring).await;
         let handed_over = publish_new(read.alerts, &self.config, &self.outside, &schedule).await;
 
-        let mut tally = Tally {
-            undecided: sorted.undecided + read.undecided,
-            lifecycle: sorted.lifecycle.len(),
-            ..Tally::default()
-        };
-        let mut events: Vec<BusEvent> =
+        let mut tally = Tally::new(sorted.undecided + read.undecided, sorted.lifecycle.len());
+        let calls: Vec<BusEvent> =
             handed_over.published.iter().map(|outgoing| BusEvent::emergency_call(&outgoing.alert)).collect();
+        let mut others = Vec::new();
         let mut strangers = 0;
         for (item, ours) in &sorted.lifecycle {
             strangers += usize::from(!ours);
             if *ours || strangers <= STRANGE_LIFECYCLE_ITEMS {
-                events.push(BusEvent::subscription_lifecycle(item, *ours, now));
+                others.push(BusEvent::subscription_lifecycle(item, *ours, now));
             }
         }
-        events.extend(tally.reject(&sorted.rejected, now));
-        (tally.marks_failed, tally.events_failed) = tokio::join!(
+        others.extend(tally.reject(&sorted.rejected, now));
+        // Calls go by themselves: what strangers make us say must not stand in their way.
+        (tally.marks_failed, tally.events_failed, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
-            put_events(&events, &self.outside, schedule.recorded),
+            put_events(&calls, &self.outside, schedule.recorded),
+            put_events(&others, &self.outside, schedule.recorded),
         );
         for line in tally.lines(&handed_over, &self.config.function_name, now) {
             (self.write_line)(&line);

@@ -6,7 +6,7 @@ use graph_notifications::{SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::Mutex,
-    time::{Instant, timeout_at},
+    time::{Duration, Instant, timeout_at},
 };
 
 use crate::outside::{CallFailed, FetchSigningKeys};
@@ -20,6 +20,9 @@ pub const LIMIT_PERIOD: SignedDuration = SignedDuration::from_mins(1);
 /// Fetched keys are used for this long, while the renewer brings the keyring up to date.
 pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 
+/// With less time than this left, Entra is not asked: that we are slow does not make Entra unreachable.
+const LEAST_TIME: Duration = Duration::from_millis(300);
+
 /// What came of looking for newer keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
@@ -27,8 +30,9 @@ pub enum Fetched {
     Now(SigningKeys),
     /// Entra cannot be reached.
     Unreachable,
-    /// Entra was asked too often of late and did answer: nobody can say now.
-    Limited,
+    /// Entra was not asked, because it was asked too often of late and did answer, or because no time is left for it:
+    /// nobody can say now.
+    NotAsked,
 }
 
 /// Fetches keys and keeps them.
@@ -62,7 +66,10 @@ impl LiveSigningKeys {
         let mut state = self.state.lock().await;
         state.fetches.retain(|at| now.duration_since(*at).abs() < LIMIT_PERIOD);
         if state.fetches.len() >= LIMIT {
-            return if state.unreachable { Fetched::Unreachable } else { Fetched::Limited };
+            return if state.unreachable { Fetched::Unreachable } else { Fetched::NotAsked };
+        }
+        if deadline < Instant::now() + LEAST_TIME {
+            return Fetched::NotAsked;
         }
         state.fetches.push_back(now);
         let answer = timeout_at(deadline, fetcher.fetch_signing_keys(tenant, now)).await;
@@ -84,8 +91,6 @@ impl LiveSigningKeys {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-
-    use tokio::time::Duration;
 
     use super::*;
 
@@ -125,7 +130,7 @@ mod tests {
         for second in 0..5 {
             assert!(matches!(fetch(&live, &entra, second).await, Fetched::Now(_)));
         }
-        assert_eq!(fetch(&live, &entra, 5).await, Fetched::Limited);
+        assert_eq!(fetch(&live, &entra, 5).await, Fetched::NotAsked);
         assert_eq!(entra.asked.get(), 5);
         assert!(matches!(fetch(&live, &entra, 60).await, Fetched::Now(_)));
     }
@@ -146,6 +151,15 @@ mod tests {
         let entra = Entra::default();
         entra.silent.set(true);
         assert_eq!(fetch(&LiveSigningKeys::default(), &entra, 0).await, Fetched::Unreachable);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_time_entra_is_not_asked_and_not_called_unreachable() {
+        let entra = Entra::default();
+        let live = LiveSigningKeys::default();
+        let deadline = Instant::now() + LEAST_TIME - Duration::from_millis(1);
+        assert_eq!(live.fetch(&entra, TENANT.parse().unwrap(), NOW, deadline).await, Fetched::NotAsked);
+        assert_eq!(entra.asked.get(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,7 +24,7 @@ impl<O: ReadKeyring> Judge<'_, O> {
     pub(crate) async fn read(&self, notifications: Vec<AuthenticNotification>, keyring: &Keyring) -> Read {
         let mut newest = None;
         let mut read = Read::default();
-        for notification in notifications {
+        for (position, notification) in notifications.into_iter().enumerate() {
             let mut decrypted = notification.decrypt(newest.as_deref().unwrap_or(keyring));
             if newest.is_none() && matches!(decrypted, Err(DecryptionError::UnknownCertificate { .. })) {
                 let refreshed = self.keyring_cache.refresh(self.outside, self.now, self.schedule.authenticated).await;
@@ -32,7 +32,7 @@ impl<O: ReadKeyring> Judge<'_, O> {
                     decrypted = notification.decrypt(newest.insert(refreshed));
                 }
             }
-            match self.alert(&notification, decrypted) {
+            match self.alert(&notification, position, decrypted) {
                 Some(alert) => read.alerts.push(alert),
                 None => read.undecided += 1,
             }
@@ -43,6 +43,7 @@ impl<O: ReadKeyring> Judge<'_, O> {
     fn alert(
         &self,
         authentic: &AuthenticNotification,
+        position: usize,
         decrypted: Result<DecryptedResource, DecryptionError>,
     ) -> Option<Alert> {
         let facts = facts(authentic, self.now);
@@ -60,7 +61,7 @@ impl<O: ReadKeyring> Judge<'_, O> {
                     DecryptionError::NoContent => DegradedReason::NoEncryptedContent,
                     _ => DegradedReason::Undecryptable,
                 };
-                return degraded(reason, &fingerprint(authentic, self.now));
+                return degraded(reason, &fingerprint(authentic, position, self.now));
             }
         };
         match EmergencyCall::from_resource(resource.as_bytes()) {
@@ -83,14 +84,14 @@ fn facts(authentic: &AuthenticNotification, now: Timestamp) -> Notification {
     }
 }
 
-/// What tells an unreadable notification from another. Where nothing does, the time: two alerts for one call are better
+/// What tells an unreadable notification from another. Where nothing does, time and place: two alerts for one call are better
 /// than one for two.
-fn fingerprint(authentic: &AuthenticNotification, now: Timestamp) -> String {
+fn fingerprint(authentic: &AuthenticNotification, position: usize, now: Timestamp) -> String {
     let notification = authentic.notification();
     match (&notification.content, &notification.resource_id) {
         (Content::Encrypted(content), _) => hash(&[content.data.as_bytes(), content.data_key.as_bytes()]),
         (_, Some(id)) => hash(&[id.as_bytes()]),
-        (_, None) => now.to_string(),
+        (_, None) => format!("{now} {position}"),
     }
 }
 

@@ -24,6 +24,18 @@ impl From<MalformedItem> for Rejection {
 }
 
 impl Rejection {
+    /// Whether the item knew our client state: then either it is Graph's and something is set up wrongly, or the secret
+    /// has leaked. Operations must learn of both.
+    pub(crate) fn knew_client_state(self) -> bool {
+        match self {
+            Self::Malformed | Self::NotOurs(NotOurs::Tenant | NotOurs::NoClientState | NotOurs::ClientState) => false,
+            Self::NotOurs(NotOurs::Resource | NotOurs::Policy)
+            | Self::NoValidationToken
+            | Self::NotCovered
+            | Self::Token(_) => true,
+        }
+    }
+
     /// The word: stable, since alarms and dashboards are built on it.
     pub(crate) fn word(self) -> String {
         match self {

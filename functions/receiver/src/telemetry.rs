@@ -20,16 +20,23 @@ pub(crate) struct Tally {
     pub(crate) undecided: usize,
     pub(crate) marks_failed: usize,
     pub(crate) events_failed: usize,
-    pub(crate) lifecycle: usize,
-    pub(crate) rejected: BTreeMap<String, usize>,
+    lifecycle: usize,
+    rejected_with_client_state: usize,
+    rejected: BTreeMap<String, usize>,
 }
 
 impl Tally {
+    /// For a request with so many undecided and so many lifecycle items.
+    pub(crate) fn new(undecided: usize, lifecycle: usize) -> Self {
+        Self { undecided, lifecycle, ..Self::default() }
+    }
+
     /// Counts and logs rejected items. Gives events for the first of them.
     pub(crate) fn reject(&mut self, rejected: &[(Rejection, Option<RejectedOrigin>)], now: Timestamp) -> Vec<BusEvent> {
         let mut events = Vec::new();
         for (reason, origin) in rejected {
             let word = reason.word();
+            self.rejected_with_client_state += usize::from(reason.knew_client_state());
             if events.len() < REJECTIONS_REPORTED {
                 tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
                 events.push(BusEvent::notification_rejected(&word, origin.as_ref(), now));
@@ -54,9 +61,10 @@ impl Tally {
             ("DuplicatesSuppressed", handed_over.duplicates),
             ("AlertsNotPublished", handed_over.failed),
             ("NotificationsUndecided", self.undecided),
+            ("RejectedWithClientState", self.rejected_with_client_state),
             ("LifecycleNotifications", self.lifecycle),
             ("StateTableFailures", handed_over.lookups_failed + self.marks_failed),
-            ("EventsNotPut", self.events_failed),
+            ("CallEventsNotPut", self.events_failed),
         ] {
             metrics = metrics.with(name, Unit::Count, value);
         }

@@ -91,6 +91,8 @@ async fn forged_items_are_accepted_in_silence() {
         assert_eq!(rejected[0]["reason"], reason);
         let metric = world.metric("NotificationsRejected").unwrap();
         assert_eq!((&metric["Reason"], &metric["NotificationsRejected"]), (&json!(reason), &json!(1)));
+        let knew = u8::from(["ResourceNotConfigured", "PolicyNotConfigured"].contains(&reason));
+        assert_eq!(world.metric("RejectedWithClientState").unwrap()["RejectedWithClientState"], knew);
     }
 }
 
@@ -109,6 +111,7 @@ async fn items_without_a_token_of_their_tenant_are_rejected() {
         assert_eq!(world.deliver_with(&call, tokens).await, 202, "{reason}");
         assert!(world.published().is_empty(), "{reason}");
         assert_eq!(world.events("Notification Rejected")[0]["reason"], reason);
+        assert_eq!(world.metric("RejectedWithClientState").unwrap()["RejectedWithClientState"], 1);
     }
 }
 
@@ -335,7 +338,7 @@ async fn a_failed_bus_neither_loses_nor_repeats_an_alert() {
         world.fault("put_events", fault);
         assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
         assert_eq!((world.published().len(), world.marks().len()), (1, 1));
-        assert_eq!(world.metric("EventsNotPut").unwrap()["EventsNotPut"], 1);
+        assert_eq!(world.metric("CallEventsNotPut").unwrap()["CallEventsNotPut"], 1);
     }
 }
 
@@ -376,6 +379,8 @@ async fn what_is_no_notification_is_a_bad_request() {
         assert_eq!(world.post(body).await, 400, "{body}");
     }
     assert_eq!(world.post("{\"value\": []}").await, 202);
+    let large = format!("{{\"value\": [{}]}}", "1,".repeat(1024 * 1024) + "1");
+    assert_eq!(world.post(&large).await, 400);
     assert!(world.order().is_empty());
 }
 

@@ -1,5 +1,6 @@
 //! The function's environment, which the template fills from its parameters.
 
+use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
 use lambda_edge::environment::{Environment, SettingError};
@@ -33,9 +34,14 @@ impl Config {
     /// Reads the environment.
     ///
     /// # Errors
-    /// On the first value that is missing or cannot be used, with a sentence that names the template's parameter.
+    /// On the first value that is missing or cannot be used, with a sentence that names the template's parameter. The
+    /// receiver's own settings are among them: the receiver starts only when somebody calls, and that would be too late
+    /// to learn that it cannot.
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
+        let text = |variable: &str| environment.0(variable).unwrap_or_default();
+        Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"))
+            .map_err(SettingError::sentence)?;
         Ok(Self {
             app: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
@@ -69,6 +75,8 @@ mod tests {
             ("KEYRING_SECRET_ID", "arn:keyring"),
             ("STATE_TABLE_NAME", "table"),
             ("EVENT_BUS_NAME", "bus"),
+            ("TIME_ZONE", "Europe/Berlin"),
+            ("LANGUAGE", "en"),
             ("AWS_LAMBDA_FUNCTION_NAME", "renewer"),
         ])
     }
@@ -99,6 +107,19 @@ mod tests {
             environment.insert(variable, value);
             let sentence = read(&environment).unwrap_err().to_string();
             assert!(sentence.starts_with(&format!("the parameter {parameter} cannot be used: ")), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn the_receivers_settings_are_checked_too() {
+        for (variable, value, parameter) in [
+            ("TEST_NUMBERS", "933,911", "TestNumbers"),
+            ("TIME_ZONE", "Here", "TimeZone"),
+            ("LANGUAGE", "tlh", "Language"),
+        ] {
+            let mut environment = environment();
+            environment.insert(variable, value);
+            assert!(read(&environment).unwrap_err().to_string().contains(&format!("the parameter {parameter} ")));
         }
     }
 

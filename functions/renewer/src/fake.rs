@@ -48,6 +48,8 @@ pub(crate) fn config(policies: &str) -> Config {
             "KEYRING_SECRET_ID" => "keyring".to_owned(),
             "STATE_TABLE_NAME" => "table".to_owned(),
             "EVENT_BUS_NAME" => "bus".to_owned(),
+            "TIME_ZONE" => "UTC".to_owned(),
+            "LANGUAGE" => "en".to_owned(),
             "AWS_LAMBDA_FUNCTION_NAME" => "renewer".to_owned(),
             _ => return None,
         })
