@@ -14,7 +14,8 @@ use crate::moment::age_seconds;
 use crate::notification::Notification;
 use crate::settings::Settings;
 use crate::sms::sms;
-use crate::wording::Occasion;
+use crate::text::Alphabet;
+use crate::wording::{self, Occasion};
 
 /// An event that is older when its notification arrives is late.
 const LATE_SECONDS: i64 = 60;
@@ -148,6 +149,12 @@ impl Alert {
     /// The age of the event, in seconds, where it is late.
     pub(crate) fn lateness(&self) -> Option<i64> {
         self.document.age_seconds.filter(|age| *age > LATE_SECONDS)
+    }
+
+    /// The policy, named as such, in `alphabet`; where a location is missing, often the only hint of the building.
+    pub(crate) fn policy(&self, alphabet: Alphabet) -> Option<String> {
+        let name = alphabet(&self.document.policy_name);
+        (!name.is_empty()).then(|| wording::under_policy(&name))
     }
 
     /// The zone of the times in messages.

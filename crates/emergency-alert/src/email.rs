@@ -1,5 +1,7 @@
 //! The alert as an email.
 
+use jiff::Timestamp;
+
 use crate::address::Address;
 use crate::alert::Alert;
 use crate::document::AlertDocument;
@@ -55,18 +57,24 @@ fn subject(alert: &Alert) -> String {
         occasion => occasion,
     };
     subject.push_str(&ascii(&wording::short_headline(occasion, number.as_deref())));
-    subject.push_str(": ");
     if alert.degraded_reason().is_some() {
-        subject.push_str(&wording::under_policy(&document.policy_name));
+        if let Some(policy) = alert.policy(ascii) {
+            subject.extend([": ", &policy]);
+        }
     } else {
+        subject.push_str(": ");
         let caller = &document.caller;
         let who =
             caller.display_name.iter().chain(&caller.upn).chain(&caller.phone_number).map(|text| bounded(text, 30));
         let who = who.into_iter().find(|text| !text.is_empty());
         subject.push_str(who.as_deref().unwrap_or(wording::UNKNOWN_CALLER));
-        let address = Address::new(&document.location);
-        let places = [address.shortest(), address.more()].concat();
-        let places = if places.is_empty() { vec![wording::NO_LOCATION] } else { places };
+        let address = Address::new(&document.location, ascii);
+        let policy = alert.policy(ascii);
+        let mut places = [address.shortest(), address.more()].concat();
+        if places.is_empty() {
+            places.push(wording::NO_LOCATION);
+            places.extend(policy.as_deref());
+        }
         for place in places {
             subject.push_str(", ");
             subject.push_str(place);
@@ -78,7 +86,7 @@ fn subject(alert: &Alert) -> String {
 fn body(alert: &Alert) -> String {
     let document = alert.document();
     let occasion = alert.occasion();
-    let address = Address::new(&document.location);
+    let address = Address::new(&document.location, clean);
     let missing = wording::missing(occasion);
     let number = value(document.number_dialed.as_ref());
     let policy = cut(&clean(&document.policy_name), MAX_VALUE_BYTES, CUT_MARK);
@@ -122,7 +130,7 @@ fn body(alert: &Alert) -> String {
 
     page.blank();
     time(&mut page, alert, missing);
-    page.labelled(wording::RECEIVED_LABEL, &moment::utc(document.received_at));
+    moment_lines(&mut page, wording::RECEIVED_LABEL, document.received_at, alert);
 
     page.blank();
     page.labelled(wording::POLICY_LABEL, &policy);
@@ -139,7 +147,7 @@ fn warnings(alert: &Alert, address: &Address, number: Option<&str>) -> Vec<Strin
         warnings.push(wording::test_warning(number.unwrap_or_default()));
     }
     if !document.verified {
-        warnings.push(wording::UNVERIFIED_WARNING.to_owned());
+        warnings.push(wording::unverified_warning(document.is_test));
     }
     if let Some(reason) = alert.degraded_reason() {
         warnings.push(wording::unreadable_warning(reason));
@@ -159,10 +167,17 @@ fn time(page: &mut Page, alert: &Alert, missing: &str) {
         page.labelled(wording::TIME_LABEL, missing);
         return;
     };
-    let local = moment::local(occurred, alert.time_zone());
-    let lines = [local, Some(moment::utc(occurred)), alert.document().age_seconds.map(wording::age)];
-    for (index, line) in lines.into_iter().flatten().enumerate() {
-        page.labelled(if index == 0 { wording::TIME_LABEL } else { "" }, &line);
+    moment_lines(page, wording::TIME_LABEL, occurred, alert);
+    if let Some(age) = alert.document().age_seconds {
+        page.labelled("", &wording::age(age));
+    }
+}
+
+/// The clock on the reader's wall first, then UTC.
+fn moment_lines(page: &mut Page, label: &str, moment: Timestamp, alert: &Alert) {
+    let local = moment::local(moment, alert.time_zone());
+    for (index, line) in local.into_iter().chain([moment::utc(moment)]).enumerate() {
+        page.labelled(if index == 0 { label } else { "" }, &line);
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::fields::Fields;
+use crate::text::clean;
 
 /// The location of a caller: Graph's `location` with `physicalAddress` and `outlookGeoCoordinates`, and the parts of
 /// the address that emergency call notifications add in `additionalData`.
@@ -67,7 +68,7 @@ impl Location {
             latitude: coordinates.number_within("latitude", 90.0),
             longitude: coordinates.number_within("longitude", 180.0),
         };
-        read.text = Address::new(&read).one_line();
+        read.text = Address::new(&read, clean).one_line();
         read
     }
 

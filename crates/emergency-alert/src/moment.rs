@@ -37,6 +37,11 @@ pub(crate) fn clock(moment: Timestamp, zone: &TimeZone) -> String {
     moment.to_zoned(zone.clone()).strftime("%H:%M %Z").to_string()
 }
 
+/// `2024-01-01 02:00 PST`, in the zone.
+pub(crate) fn date_and_clock(moment: Timestamp, zone: &TimeZone) -> String {
+    moment.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +79,7 @@ mod tests {
         assert_eq!(utc(moment), "2024-07-01 10:00:00 UTC");
         assert_eq!(local(moment, &zone).as_deref(), Some("2024-07-01 12:00:00 CEST (Europe/Berlin)"));
         assert_eq!(clock(moment, &zone), "12:00 CEST");
+        assert_eq!(date_and_clock(moment, &zone), "2024-07-01 12:00 CEST");
         assert_eq!(local(moment, &TimeZone::get("UTC").unwrap()), None);
     }
 }

@@ -1,9 +1,10 @@
 //! The alert as a text message.
 //!
 //! The order serves somebody who must act and may see only the first line: flags that change the meaning (test,
-//! unverified, late) and what happened; the number to call back; street, and floor or room. That much is always there.
-//! What follows is added while it fits into the same number of parts: the name of the caller, building and city,
-//! company, time of day.
+//! unverified, late) and what happened; the number to call back; street, and floor or room,
+//! or the policy where there is no location. That much is always there. What follows is added while it fits into the
+//! same number of parts: the name of the caller, building and city, company, time of day. The time of a call of
+//! yesterday or before has its date and comes first of these.
 
 use crate::address::Address;
 use crate::alert::Alert;
@@ -23,25 +24,23 @@ const MAX_PARTS: usize = 3;
 /// Longer than any telephone number, formatting included.
 const MAX_NUMBER: usize = 64;
 
+/// From this age on, a time of day alone would be taken for another day's.
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
 const SEPARATOR: &str = ". ";
 
 /// The alert in characters of the basic GSM 7-bit alphabet, one septet each.
 pub(crate) fn sms(alert: &Alert) -> String {
     let document = alert.document();
-    let address = Address::new(&document.location);
-    let (mut text, place, extras) = if alert.degraded_reason().is_some() {
-        let policy = wording::under_policy(&document.policy_name);
-        let received = wording::at_time(&moment::clock(document.received_at, alert.time_zone()));
-        (head(alert), gsm7(&policy), vec![received])
+    let address = Address::new(&document.location, gsm7);
+    let (required, extras) = if alert.degraded_reason().is_some() {
+        let policy = alert.policy(gsm7);
+        ([Some(head(alert)), policy].into_iter().flatten().collect(), vec![received(alert)])
     } else {
-        let phone = short(document.caller.phone_number.as_ref(), MAX_NUMBER);
-        let callback = phone.map_or_else(|| wording::NO_CALLBACK.to_owned(), |number| wording::call_back(&number));
-        let place = gsm7(&address.shortest().join(", "));
-        let place = if place.is_empty() { gsm7(wording::NO_LOCATION) } else { place };
-        ([head(alert), callback].join(SEPARATOR), place, extras(alert, &address))
+        (required(alert, &address), extras(alert, &address))
     };
-    text.push_str(SEPARATOR);
-    text.push_str(&place);
+    // Marks of cut values are not in the alphabet.
+    let text = gsm7(&required.join(SEPARATOR));
     let mut text = cut_to(&text, PART * MAX_PARTS);
     let limit = match text.chars().count() {
         length if length <= ONE_PART => ONE_PART,
@@ -79,12 +78,43 @@ fn head(alert: &Alert) -> String {
     if flags.is_empty() { headline } else { format!("{}: {headline}", flags.join(", ")) }
 }
 
+/// What happened, whom to call back, and where to go.
+fn required(alert: &Alert, address: &Address) -> Vec<String> {
+    let phone = short(alert.document().caller.phone_number.as_ref(), MAX_NUMBER);
+    let callback = phone.map_or_else(|| wording::NO_CALLBACK.to_owned(), |number| wording::call_back(&number));
+    let mut required = vec![head(alert), callback];
+    let place = address.shortest().join(", ");
+    if place.is_empty() {
+        required.push(wording::NO_LOCATION.to_owned());
+        required.extend(alert.policy(gsm7));
+    } else {
+        required.push(place);
+    }
+    required
+}
+
+/// What is added while it fits, most helpful first.
 fn extras(alert: &Alert, address: &Address) -> Vec<String> {
     let document = alert.document();
     let caller = &document.caller;
     let name = short(caller.display_name.as_ref(), 40).or_else(|| short(caller.upn.as_ref(), 40));
-    let time = document.occurred_at.map(|moment| wording::at_time(&moment::clock(moment, alert.time_zone())));
-    name.into_iter().chain(address.more().into_iter().map(str::to_owned)).chain(time).collect()
+    let more = address.more().into_iter().map(str::to_owned);
+    let zone = alert.time_zone();
+    let Some(occurred) = document.occurred_at else {
+        return name.into_iter().chain(more).chain([received(alert)]).collect();
+    };
+    if document.age_seconds.is_some_and(|age| age.abs() >= DAY_SECONDS) {
+        // Another day's call is told by its date before anything else.
+        let time = wording::at_time(&moment::date_and_clock(occurred, zone));
+        return [time].into_iter().chain(name).chain(more).collect();
+    }
+    let time = wording::at_time(&moment::clock(occurred, zone));
+    name.into_iter().chain(more).chain([time]).collect()
+}
+
+/// When the notification arrived.
+fn received(alert: &Alert) -> String {
+    wording::received_at(&moment::clock(alert.document().received_at, alert.time_zone()))
 }
 
 /// A value in the alphabet, cut to `max` characters, if anything of it is left.

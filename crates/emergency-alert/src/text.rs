@@ -32,13 +32,16 @@ pub(crate) fn cut(text: &str, max: usize, mark: &str) -> String {
     format!("{}{mark}", text[..end].trim_end())
 }
 
-/// Cleaned `text` in printable ASCII.
+/// How text is written: [`clean`], [`ascii`] or [`gsm7`].
+pub(crate) type Alphabet = fn(&str) -> String;
+
+/// Cleaned `text` in printable ASCII, without pictographs.
 pub(crate) fn ascii(text: &str) -> String {
     transliterate(text, |c| c.is_ascii())
 }
 
-/// Cleaned `text` in the basic GSM 7-bit alphabet (3GPP TS 23.038), without its extension table: each character is
-/// one septet.
+/// Cleaned `text` in the basic GSM 7-bit alphabet (3GPP TS 23.038), without its extension table and without pictographs:
+/// each character is one septet.
 pub(crate) fn gsm7(text: &str) -> String {
     transliterate(text, is_gsm7).chars().filter_map(basic_gsm7).collect()
 }
@@ -48,6 +51,8 @@ fn transliterate(text: &str, keep: impl Fn(char) -> bool) -> String {
     for c in clean(text).chars() {
         if keep(c) {
             out.push(c);
+        } else if is_pictograph(c) {
+            out.push(' ');
         } else {
             out.push_str(deunicode_char(c).unwrap_or_default());
         }
@@ -70,6 +75,23 @@ fn basic_gsm7(c: char) -> Option<char> {
 
 fn is_gsm7(c: char) -> bool {
     matches!(c, ' '..='Z' | '_' | 'a'..='z') || "£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà".contains(c)
+}
+
+/// Emoji and other signs that a transliteration would spell out. Their names read as facts of the emergency: a picture
+/// of a fire engine behind a name is no fire engine on its way. Letters and digits in circles and squares are not among
+/// them.
+fn is_pictograph(c: char) -> bool {
+    // The information source sign is a letter to Unicode.
+    c == '\u{2139}'
+        || matches!(
+            c,
+            '\u{2300}'..='\u{23ff}'
+                | '\u{2600}'..='\u{27bf}'
+                | '\u{2934}'..='\u{2935}'
+                | '\u{2b00}'..='\u{2bff}'
+                | '\u{303d}'
+                | '\u{1f000}'..='\u{1faff}'
+        ) && !c.is_alphanumeric()
 }
 
 /// Bidirectional controls, zero-width characters, tags and noncharacters. Joiners stay: scripts and emoji need them.
@@ -115,6 +137,16 @@ mod tests {
         assert_eq!(ascii("王小明"), "Wang Xiao Ming");
         assert_eq!(ascii("٠١٢-３"), "012-3");
         assert!(ascii("a\u{10fffd}b").is_ascii());
+    }
+
+    #[test]
+    fn pictographs_are_left_out_and_never_become_words() {
+        for write in [ascii, gsm7] {
+            assert_eq!(write("Ann 🚒"), "Ann");
+            assert_eq!(write("Ann🔥Lee 👩\u{200d}🚒\u{1f3fd} ❤\u{fe0f}"), "Ann Lee");
+            assert_eq!(write("☎ ℹ ⏰ ☢ ✅ ➡ ⤴ ⬛ 〽 🀄 🆘 🈵 🇩🇪 🫀"), "");
+            assert_eq!(write("Room ➂ 🄱 1\u{fe0f}\u{20e3}"), "Room 3 B 1");
+        }
     }
 
     #[test]

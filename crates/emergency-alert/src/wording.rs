@@ -39,8 +39,6 @@ pub(crate) const NO_LOCATION: &str = "LOCATION MISSING";
 pub(crate) const REGISTERED_LOCATION: &str =
     "The location is what Teams sent. It may be the registered location of the caller and not where the caller is now.";
 
-pub(crate) const UNVERIFIED_WARNING: &str =
-    "NOT VERIFIED: Microsoft's signature on this notification could not be checked. Act on it all the same.";
 pub(crate) const NO_LOCATION_WARNING: &str = "LOCATION MISSING: Teams sent no location for this call.";
 pub(crate) const NO_STREET_WARNING: &str = "NO STREET ADDRESS: the location below is all that Teams sent.";
 
@@ -85,7 +83,9 @@ pub(crate) fn unreadable_warning(reason: DegradedReason) -> String {
         DegradedReason::Undecryptable => "they could not be decrypted",
         DegradedReason::Unparseable => "they are not in the expected form",
     };
-    format!("DETAILS COULD NOT BE READ: {reason}. Ask in Teams who called.")
+    format!(
+        "DETAILS COULD NOT BE READ: {reason}. Look in the Teams security-desk chat, or ask whoever runs the telephone system who called."
+    )
 }
 
 /// What stands in place of a detail that is not there.
@@ -98,6 +98,12 @@ pub(crate) fn missing(occasion: Occasion<'_>) -> &'static str {
 
 pub(crate) fn test_warning(number: &str) -> String {
     format!("TEST: {number} is a test number.")
+}
+
+/// A test asks nobody to act.
+pub(crate) fn unverified_warning(is_test: bool) -> String {
+    let act = if is_test { "" } else { " Act on it all the same." };
+    format!("NOT VERIFIED: Microsoft's signature on this notification could not be checked.{act}")
 }
 
 pub(crate) fn late_warning(age_seconds: i64) -> String {
@@ -150,6 +156,11 @@ pub(crate) fn call_back(number: &str) -> String {
 
 pub(crate) fn at_time(clock: &str) -> String {
     format!("At {clock}")
+}
+
+/// When the notification arrived, where the time of the call is not known.
+pub(crate) fn received_at(clock: &str) -> String {
+    format!("Received {clock}")
 }
 
 pub(crate) fn under_policy(policy: &str) -> String {

@@ -57,7 +57,7 @@ fn then_its_texts_are_cut_at_character_boundaries() {
 
 #[test]
 fn long_values_are_cut_in_messages_with_a_mark() {
-    for text in ["x".repeat(10_000), "👩".repeat(10_000), "a b ".repeat(2_500)] {
+    for text in ["x".repeat(10_000), "王".repeat(10_000), "a b ".repeat(2_500)] {
         let alert = alert(&flooded(&text));
         let email = alert.email();
         assert!(email.body.len() <= 16_000, "{}", email.body.len());
@@ -66,6 +66,20 @@ fn long_values_are_cut_in_messages_with_a_mark() {
         let sms = alert.sms();
         assert!(sms.chars().count() <= 459 && sms.ends_with("..."), "{sms}");
     }
+}
+
+#[test]
+fn text_of_pictographs_alone_counts_as_missing_where_it_cannot_be_written() {
+    let alert = alert(&flooded(&"🚒".repeat(10_000)));
+    assert!(alert.email().body.len() <= 16_000);
+    assert_eq!(
+        alert.email().subject,
+        "Emergency call, unknown event: unknown caller, LOCATION MISSING, Policy EmergencyPolicy"
+    );
+    assert_eq!(
+        alert.sms(),
+        "Emergency call, unknown event. No callback number. LOCATION MISSING. Policy EmergencyPolicy. Received 02:00 PST"
+    );
 }
 
 #[test]

@@ -52,6 +52,64 @@ fn an_unverified_and_late_test_call() {
 }
 
 #[test]
+fn only_a_test_that_is_not_verified_asks_nobody_to_act() {
+    let unverified = Notification { verified: false, ..notification() };
+    for (number, asks) in [("911", true), ("933", false)] {
+        let document = microsoft_with("/emergencyNumberDialed", json!(number));
+        let body = Alert::from_call(call(&document), &unverified, &settings()).email().body;
+        assert!(body.contains("NOT VERIFIED: "), "{body}");
+        assert_eq!(body.contains("Act on it all the same."), asks, "{body}");
+    }
+    let degraded = Alert::degraded(DegradedReason::Undecryptable, "f", &unverified, &settings());
+    assert!(degraded.email().body.contains("Act on it all the same."));
+}
+
+#[test]
+fn a_call_that_arrives_days_late() {
+    let late = Notification { received_at: "2024-01-04T10:00:00Z".parse().unwrap(), ..notification() };
+    insta::assert_snapshot!(messages(&Alert::from_call(call(&microsoft()), &late, &settings())));
+}
+
+#[test]
+fn a_text_message_has_the_date_from_24_hours_on() {
+    for (received, time) in [
+        ("2024-01-02T09:59:59Z", "At 02:00 PST"),
+        ("2024-01-02T10:00:00Z", "At 2024-01-01 02:00 PST"),
+        ("2023-12-31T10:00:00Z", "At 2024-01-01 02:00 PST"),
+    ] {
+        let late = Notification { received_at: received.parse().unwrap(), verified: false, ..notification() };
+        let document = microsoft_with("/emergencyNumberDialed", json!("933"));
+        let sms = Alert::from_call(call(&document), &late, &settings()).sms();
+        assert!(sms.contains(time), "{received}: {sms}");
+        assert!(sms.chars().count() <= 160, "{sms}");
+    }
+}
+
+#[test]
+fn a_text_message_never_shows_the_time_of_receipt_as_that_of_the_call() {
+    let untimed = microsoft_with("/eventDateTime", Value::Null);
+    let degraded = Alert::degraded(DegradedReason::Undecryptable, "f", &notification(), &settings());
+    for alert in [alert(&untimed), degraded] {
+        let sms = alert.sms();
+        assert!(sms.ends_with(". Received 02:00 PST") && !sms.contains("At "), "{sms}");
+    }
+    assert!(!alert(&microsoft()).sms().contains("Received"));
+}
+
+#[test]
+fn the_policy_stands_in_for_a_location_only() {
+    let country = json!({"countryOrRegion": "United States"});
+    for location in [Value::Null, json!({}), json!({"address": country}), json!({"displayName": "🏢"})] {
+        let alert = alert(&microsoft_with("/callerInfo/location", location));
+        let (email, sms) = (alert.email(), alert.sms());
+        assert!(email.subject.ends_with(", LOCATION MISSING, Policy EmergencyPolicy"), "{}", email.subject);
+        assert!(sms.contains(". LOCATION MISSING. Policy EmergencyPolicy. "), "{sms}");
+    }
+    let whole = alert(&microsoft());
+    assert!(!whole.email().subject.contains("Policy") && !whole.sms().contains("Policy"));
+}
+
+#[test]
 fn an_ended_call() {
     insta::assert_snapshot!(messages(&alert(&microsoft_with("/callEventType", json!("callEnded")))));
 }
