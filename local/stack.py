@@ -94,17 +94,34 @@ def last_sign(log: Path) -> str:
     return (compiling or lines or [""])[-1][:90]
 
 
-def build(architecture: str, directory: Path) -> None:
-    """Builds both functions and the simulator."""
+# Not .aws-sam/build/: a deployment to AWS must never pick up what was built to be run here.
+LOCAL_BUILD = ROOT / "target" / "local-stack"
+
+
+def build(directory: Path) -> None:
+    """Builds the functions and the simulator to be run here, and the template that deploys them; logs go to `directory`.
+
+    They are the tests' own builds. What is deployed to AWS is optimised, which takes several times as long.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    build_functions(architecture, directory)
-    env = {**os.environ, "CARGO_TERM_COLOR": "never"}
-    command = ["cargo", "build", "--locked", "--package", "end-to-end", "--bin", "graph-simulator"]
-    run("Building the Graph simulator ...", command, directory / "build-simulator.log", env)
+    # All targets, although the binaries would do: the tests then find everything built, with the same features.
+    command = ["cargo", "build", "--locked", "--workspace", "--all-targets"]
+    run("Building (some minutes the first time) ...", command, directory / "build.log", {**os.environ, "CARGO_TERM_COLOR": "never"})
+    template = (ROOT / "template.yaml").read_text()
+    for function in ("receiver", "renewer"):
+        place = LOCAL_BUILD / function
+        place.mkdir(parents=True, exist_ok=True)
+        binary = target_directory() / "debug" / function
+        subprocess.run(["strip", "-o", str(place / "bootstrap"), str(binary)], check=True)
+        source = f"CodeUri: functions/{function}\n"
+        if source not in template:
+            raise Failed(f"Without the line {source.strip()!r} in template.yaml, local/stack.py cannot tell where the {function} belongs.")
+        template = template.replace(source, f"CodeUri: {place}\n")
+    (LOCAL_BUILD / "template.yaml").write_text(template)
 
 
 def build_functions(architecture: str, directory: Path) -> None:
-    """Builds both functions into .aws-sam/build/."""
+    """Builds both functions for AWS into .aws-sam/build/; logs go to `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     if architecture != native_architecture():
         check_target("aarch64-unknown-linux-gnu" if architecture == "arm64" else "x86_64-unknown-linux-gnu")
@@ -142,7 +159,7 @@ def up(name: str = "demo") -> dict:
     description: dict = {"name": name, "directory": str(directory), "region": REGION, "processes": []}
     architecture = native_architecture()
     try:
-        build(architecture, directory)
+        build(directory)
         start_all(description, directory)
         deploy(description, directory, architecture)
         finish(description)
@@ -219,7 +236,8 @@ def deploy(description: dict, directory: Path, architecture: str) -> None:
         "Architecture": architecture,
     }
     command = [
-        str(environment("sam") / "sam"), "deploy", "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+        str(environment("sam") / "sam"), "deploy", "--template-file", str(LOCAL_BUILD / "template.yaml"),
+        "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
         "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *[f"{key}={value}" for key, value in parameters.items()],
     ]
     env = aws_environment(description["emulator"], "sam")
@@ -270,7 +288,7 @@ def main() -> None:
         elif action == "build":
             build_functions(os.environ.get("ARCH") or native_architecture(), ROOT / ".demo" / "build")
         elif action == "build-all":
-            build(native_architecture(), ROOT / ".demo" / "build")
+            build(ROOT / ".demo" / "build")
         else:
             sys.exit(__doc__)
     except (Failed, processes.NotReady) as problem:

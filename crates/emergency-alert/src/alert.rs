@@ -48,7 +48,7 @@ impl Alert {
         let is_test = call.number_dialed.as_deref().is_some_and(|number| settings.test_numbers.contains(number));
         let event_time = call.occurred_at.map(|moment| moment.to_string()).or(call.event_date_time);
         // Without an id or a time only the content tells two events apart.
-        let content = (call_id.is_none() || event_time.is_none()).then(|| canonical(&call.raw));
+        let content = (call_id.is_none() || call.occurred_at.is_none()).then(|| canonical(&call.raw));
         let deduplication_key =
             json!(["call", notification.tenant_id, call_id, call.event_type, event_time, content]).to_string();
         let document = AlertDocument {
