@@ -26,7 +26,7 @@ def main() -> int:
     # A terminated demonstration cleans up like an interrupted one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep = os.environ.get("KEEP", "") not in ("", "0")
-    done = False
+    done = interrupted = False
     try:
         description = stack.up()
         show = [str(environment("client") / "python"), str(ROOT / "local/show.py"), json.dumps(description), "911", "933"]
@@ -37,6 +37,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         say("Interrupted.")
+        interrupted = True
         return 130
     finally:
         # A second Ctrl-C must not stop the cleaning up.
@@ -44,7 +45,7 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if keep and done:
             say(KEPT)
-        elif done:
+        elif done or interrupted:
             stack.down()
         else:
             leave_logs()

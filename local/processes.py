@@ -24,7 +24,12 @@ def start(name: str, command: list[str], directory: Path, environment: dict[str,
         process = subprocess.Popen(
             command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    return {"name": name, "pid": process.pid, "started": birth(process.pid), "log": str(log)}
+    try:
+        return {"name": name, "pid": process.pid, "started": birth(process.pid), "log": str(log)}
+    except BaseException:
+        # Interrupted before anybody knows of it.
+        process.kill()
+        raise
 
 
 def birth(pid: int) -> str | None:
