@@ -46,8 +46,17 @@ def test_the_receiver_may_do_no_more_than_it_needs(system):
     }
 
 
+def test_the_receiver_may_touch_only_its_own_items_in_the_table(system):
+    iam, role = system.client("iam"), system.resources["ReceiverRole"]
+    statements = iam.get_role_policy(RoleName=role, PolicyName="Receiver")["PolicyDocument"]["Statement"]
+
+    [table] = [each for each in statements if "dynamodb:PutItem" in each["Action"]]
+
+    assert table["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["alert#*"]}}
+
+
 def test_the_renewer_may_do_no_more_than_it_needs(system):
-    table = {f"dynamodb:{action}": {"StateTable"} for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")}
+    table = {f"dynamodb:{action}": {"StateTable"} for action in ("PutItem", "DeleteItem", "Query")}
     assert granted(system, "RenewerRole") == {
         **table,
         "logs:CreateLogStream": {"RenewerLogGroup"},
