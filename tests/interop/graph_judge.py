@@ -190,8 +190,8 @@ def shape(item: object) -> tuple[str, str | None]:
     if not isinstance(tenant, str) or not GUID.fullmatch(tenant):
         raise ValueError("tenantId is no GUID")
     # changeType and lifecycleEvent exclude each other. An item with either mark of a call may be one, whatever else it says.
-    event = item.get("lifecycleEvent")
-    if isinstance(event, str) and event and item.get("encryptedContent") is None and item.get("changeType") is None:
+    marks = (item.get("encryptedContent"), item.get("changeType"))
+    if isinstance(item.get("lifecycleEvent"), str) and marks == (None, None):
         return tenant.lower(), None
     if not isinstance(resource, str):
         raise ValueError("no resource")

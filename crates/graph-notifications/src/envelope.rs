@@ -155,7 +155,7 @@ fn item(value: Value) -> Result<Item, MalformedItem> {
         client_state: string(item.remove("clientState")).map(Zeroizing::new),
     };
     let content = content(item.remove("encryptedContent"));
-    let event = string(item.remove("lifecycleEvent")).filter(|event| !event.is_empty());
+    let event = string(item.remove("lifecycleEvent"));
     let changed = item.get("changeType").is_some_and(|kind| !kind.is_null());
     // Graph sends one or the other. What has marks of a call beside a lifecycle event is better looked at than left out.
     match (event, &content) {
@@ -304,7 +304,8 @@ mod tests {
         let both =
             json!({"tenantId": TENANT, "resource": RESOURCE, "encryptedContent": {}, "lifecycleEvent": "missed"});
         assert!(matches!(change(&both).content, Content::Malformed));
-        for (event, kind) in [(Value::Null, Value::Null), (json!(""), Value::Null), (json!("missed"), json!("updated"))]
+        for (event, kind) in
+            [(Value::Null, Value::Null), (json!(""), json!("updated")), (json!("missed"), json!("updated"))]
         {
             let item = json!({"tenantId": TENANT, "resource": RESOURCE, "lifecycleEvent": event, "changeType": kind});
             assert!(matches!(change(&item).content, Content::Missing));
