@@ -192,6 +192,25 @@ async fn unreadable_calls_are_told_apart_and_their_retries_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn unreadable_calls_that_nothing_tells_apart_all_alert() {
+    let world = World::new();
+    let call = || Call::new("x").change(json!({"encryptedContent": null, "resourceData": null}));
+    assert_eq!(world.deliver(&[call(), call()]).await, 202);
+    assert_eq!(world.published().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_tokens_are_looked_at_and_no_more() {
+    for (junk, published) in [(99, 1), (100, 0)] {
+        let world = World::new();
+        let mut tokens = vec!["junk".to_owned(); junk];
+        tokens.push(support::token(TENANT, json!({})));
+        assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(tokens)).await, 202);
+        assert_eq!(world.published().len(), published);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_certificate_or_client_state_is_found_in_the_keyring_at_once() {
     let world = World::new();
     world.deliver(&[Call::new("call-1")]).await;
