@@ -247,6 +247,13 @@ mod tests {
     }
 
     #[test]
+    fn a_client_state_that_the_keyring_holds_twice_is_known() {
+        let Item::Change(notification) = parse(json!({})) else { panic!("a change notification") };
+        let twice = [testing::client_states(), testing::client_states()].concat();
+        assert!(RecognisedNotification::recognise(notification, &policies(), &twice).is_ok());
+    }
+
+    #[test]
     fn an_unknown_subscription_id_alone_is_no_reason() {
         assert!(recognise(json!({"subscriptionId": "never-seen"})).is_ok());
     }
@@ -258,6 +265,8 @@ mod tests {
         let (other, _) = checked(OTHER_TENANT);
         let authentic = recognised().authenticate(own.verify(&signer.keys()).unwrap()).unwrap();
         assert!(authentic.is_verified());
+        let printed = format!("{authentic:?}");
+        assert!(printed.contains("Global") && !printed.contains(CLIENT_STATE), "{printed}");
         assert_eq!(recognised().authenticate(other.verify(&signer.keys()).unwrap()).unwrap_err(), NotCovered);
         assert!(!recognised().accept_unverified(own.unverified()).unwrap().is_verified());
         assert_eq!(recognised().accept_unverified(other.unverified()).unwrap_err(), NotCovered);

@@ -251,6 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_name_has_1_to_128_characters_without_control_characters() {
+        for good in ["é".repeat(128), " ".to_owned(), "Head office / 2".to_owned()] {
+            let name: PolicyName = good.parse().unwrap();
+            assert_eq!((name.to_string(), format!("{name:?}")), (good.clone(), format!("{good:?}")));
+            assert_eq!(String::from(name), good);
+        }
+        for bad in [String::new(), "é".repeat(129), "é".repeat(200), "a\tb".to_owned()] {
+            assert_eq!(bad.parse::<PolicyName>(), Err(NotAPolicyName), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_guid_is_read_in_any_case_and_written_in_lower_case() {
         let tenant: TenantId = OTHER.parse().unwrap();
         assert_eq!(tenant.to_string(), OTHER.to_lowercase());

@@ -7,8 +7,6 @@
 //!  "signingKeys": {"fetchedAt": "…", "keys": [{"kid": "…", "n": "…", "e": "AQAB", "issuer": "…"}]}}
 //! ```
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -160,12 +158,6 @@ struct StoredKey {
     created_at: Timestamp,
     #[serde(default)]
     retired_at: Option<Timestamp>,
-}
-
-impl fmt::Debug for StoredKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredKey").field("certificate_id", &self.certificate_id).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

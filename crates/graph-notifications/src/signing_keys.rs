@@ -126,6 +126,8 @@ mod tests {
         assert_eq!(keys.with_kid("a").count(), 1);
         assert_eq!(keys.keys[0].modulus(), Some(vec![0xc7]));
         assert_eq!(keys.keys[0].issuer.as_deref(), Some("https://login.microsoftonline.com/{tenantid}/v2.0"));
+        let printed = format!("{:?}", keys.keys[0]);
+        assert!(printed.contains(r#"kid: "a""#) && !printed.contains("AMc"), "{printed}");
     }
 
     #[test]

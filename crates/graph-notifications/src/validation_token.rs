@@ -340,6 +340,23 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_the_greatest_length_is_read_and_a_longer_one_is_not() {
+        let of_length = |length: usize| {
+            let padded = |padding: usize| {
+                let change = json!({"padding": "x".repeat(padding)});
+                let token = TokenSigner::new(0).token(testing::v2_claims(TENANT), change);
+                // The signature is not looked at yet, so that it can be of any length that base64 has.
+                let signed = token.rsplit_once('.').unwrap().0;
+                let rest = length - signed.len() - 1;
+                (rest % 4 != 1).then(|| format!("{signed}.{}", "A".repeat(rest)))
+            };
+            (0..3).find_map(padded).unwrap()
+        };
+        assert!(check(&of_length(16 * 1024)).is_ok());
+        assert_eq!(check(&of_length(16 * 1024 + 1)).unwrap_err(), TokenError::NotAToken);
+    }
+
+    #[test]
     fn claims_have_their_types() {
         for change in [
             json!({"aud": [CLIENT]}),
