@@ -16,6 +16,13 @@ pub struct GraphEndpoint {
 #[derive(Clone, PartialEq, Eq)]
 pub struct LoginEndpoint(String);
 
+/// Which of Microsoft's clouds a sign-in host belongs to; an unknown host counts as one of the global cloud.
+enum Cloud {
+    Global,
+    UsGovernment,
+    China,
+}
+
 /// The text is no address that secrets may be sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
@@ -75,8 +82,18 @@ impl LoginEndpoint {
         Ok(Self(url.origin().ascii_serialization()))
     }
 
-    /// The issuer of this tenant's v2.0 tokens. (That of v1.0 tokens, `https://sts.windows.net/{tenant}/`, is the same
-    /// whatever the sign-in host.)
+    /// The issuer of this tenant's v1.0 tokens: `https://sts.windows.net/{tenant}/`, whatever the sign-in host, except for
+    /// China's, whose tokens come from `https://sts.chinacloudapi.cn/{tenant}/` (not verified there).
+    #[must_use]
+    pub fn v1_issuer(&self, tenant: TenantId) -> String {
+        let host = match self.cloud() {
+            Cloud::Global | Cloud::UsGovernment => "sts.windows.net",
+            Cloud::China => "sts.chinacloudapi.cn",
+        };
+        format!("https://{host}/{tenant}/")
+    }
+
+    /// The issuer of this tenant's v2.0 tokens.
     #[must_use]
     pub fn v2_issuer(&self, tenant: TenantId) -> String {
         format!("{}/{tenant}/v2.0", self.0)
@@ -84,6 +101,25 @@ impl LoginEndpoint {
 
     pub(crate) fn url(&self, tenant: TenantId, path: &str) -> String {
         format!("{}/{tenant}/{path}", self.0)
+    }
+
+    /// The audience for which another issuer's token must be made out to be exchanged here:
+    /// `api://AzureADTokenExchange`, or that of the national cloud whose sign-in host this is (not verified there).
+    #[must_use]
+    pub fn federation_audience(&self) -> &'static str {
+        match self.cloud() {
+            Cloud::Global => "api://AzureADTokenExchange",
+            Cloud::UsGovernment => "api://AzureADTokenExchangeUSGov",
+            Cloud::China => "api://AzureADTokenExchangeChina",
+        }
+    }
+
+    fn cloud(&self) -> Cloud {
+        match self.0.as_str() {
+            "https://login.microsoftonline.us" => Cloud::UsGovernment,
+            "https://login.chinacloudapi.cn" | "https://login.partner.microsoftonline.cn" => Cloud::China,
+            _ => Cloud::Global,
+        }
     }
 
     /// The address as text, without a slash at its end.
@@ -156,6 +192,23 @@ mod tests {
             endpoint.v2_issuer(tenant),
             "https://login.microsoftonline.com/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/v2.0"
         );
+    }
+
+    #[test]
+    fn national_clouds_have_their_own_issuers_and_audiences() {
+        let tenant = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee".parse().unwrap();
+        for (host, sts, suffix) in [
+            ("https://login.microsoftonline.com", "sts.windows.net", ""),
+            ("http://127.0.0.1:1", "sts.windows.net", ""),
+            ("https://login.microsoftonline.us.example", "sts.windows.net", ""),
+            ("https://LOGIN.microsoftonline.us:443/", "sts.windows.net", "USGov"),
+            ("https://login.chinacloudapi.cn", "sts.chinacloudapi.cn", "China"),
+            ("https://login.partner.microsoftonline.cn", "sts.chinacloudapi.cn", "China"),
+        ] {
+            let endpoint = LoginEndpoint::parse(host).unwrap();
+            assert_eq!(endpoint.v1_issuer(tenant), format!("https://{sts}/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/"));
+            assert_eq!(endpoint.federation_audience(), format!("api://AzureADTokenExchange{suffix}"), "{host}");
+        }
     }
 
     #[test]

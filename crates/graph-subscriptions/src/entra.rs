@@ -1,30 +1,22 @@
 //! An access token for the app itself, from Microsoft Entra: the OAuth 2.0 client credentials flow.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use graph_notifications::{ClientId, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Client;
 use serde::Deserialize;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::{endpoints::LoginEndpoint, http::read, operator_text::operator_text};
+use crate::{
+    assertion, credential::Credential, endpoints::LoginEndpoint, http::read, operator_text::operator_text,
+    token_error::TokenError,
+};
 
-/// What proves to Entra that it is the app that asks. It is cleared from memory when dropped, and never printed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-#[non_exhaustive]
-pub enum Credential {
-    /// A client secret of the app registration: its value, not its ID.
-    ClientSecret(String),
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClientSecret(_) => f.write_str("ClientSecret(..)"),
-        }
-    }
-}
+/// What a client assertion is, for the form: the same for an app's own and for another issuer's.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A bearer token for Graph in one tenant. It is cleared from memory when dropped, and never printed.
 #[derive(Clone)]
@@ -60,6 +52,16 @@ impl AccessToken {
         self.expires_at
     }
 
+    /// The application permissions that it grants, from its claim `roles`; `None` if the token cannot be read, since Graph's
+    /// tokens are Graph's to read.
+    ///
+    /// A hint, and not verified: Entra gives out a token without a permission that lacks consent, and only Graph refuses.
+    #[must_use]
+    pub fn roles(&self) -> Option<Vec<String>> {
+        let claims = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(self.text.split('.').nth(1)?).ok()?);
+        serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.roles)
+    }
+
     /// The token's text: for the header `Authorization`, and nothing else.
     pub(crate) fn expose(&self) -> &str {
         &self.text
@@ -76,71 +78,6 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Entra gave no token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenError {
-    /// The HTTP status; `None` if there was no answer.
-    pub status: Option<u16>,
-    /// Entra's own error numbers (`7000215` for AADSTS7000215): hints, since Microsoft changes them.
-    pub codes: Vec<u32>,
-    /// What Entra or the network said, of bounded length and without the secret.
-    pub message: String,
-    /// How long Entra asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-/// Error numbers that Microsoft documents as passing, although the status is that of a refusal.
-const PASSING: [u32; 4] = [50_196, 90_006, 90_033, 70_021];
-
-impl TokenError {
-    /// Whether the same request may succeed a moment later.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self.status {
-            None => true,
-            Some(status) => status == 429 || status >= 500 || self.codes.iter().any(|code| PASSING.contains(code)),
-        }
-    }
-
-    /// What an operator can do about it, where the error number tells.
-    #[must_use]
-    pub fn advice(&self) -> Option<&'static str> {
-        self.codes.iter().find_map(|code| advice(*code))
-    }
-}
-
-fn advice(code: u32) -> Option<&'static str> {
-    Some(match code {
-        700_016 => {
-            "ClientId is unknown in this tenant: check ClientId and TenantId, and that the tenant's administrator consented"
-        }
-        7_000_112 => "the application is disabled in this tenant",
-        90_002 => "TenantId is unknown to Microsoft Entra: check it, and LoginEndpoint if this is a national cloud",
-        90_038 | 900_382 | 900_432 => "this tenant is in another cloud: check LoginEndpoint and GraphEndpoint",
-        7_000_215 => "ClientSecret is wrong: it must be the secret's value, not its ID",
-        7_000_222 => "ClientSecret has expired: add a new one to the app registration and deploy it",
-        70_011 | 700_022 | 1_002_012 | 500_011 => "the scope is not accepted: check GraphEndpoint",
-        65_001 => "an administrator must consent to the app's permissions",
-        53_003 | 530_032 => "a Conditional Access policy of the tenant blocks the app",
-        _ => return None,
-    })
-}
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Microsoft Entra gave no access token")?;
-        if let Some(advice) = self.advice() {
-            write!(f, ": {advice}")?;
-        }
-        match self.status {
-            Some(status) => write!(f, " (status {status}: {})", self.message),
-            None => write!(f, " ({})", self.message),
-        }
-    }
-}
-
-impl std::error::Error for TokenError {}
-
 /// Asks for a token for the app, once. `scope` is [`GraphEndpoint::token_scope`](crate::GraphEndpoint::token_scope).
 ///
 /// # Errors
@@ -154,26 +91,37 @@ pub async fn token(
     scope: &str,
     now: Timestamp,
 ) -> Result<AccessToken, TokenError> {
-    let Credential::ClientSecret(secret) = credential;
+    let url = login.url(tenant, "oauth2/v2.0/token");
+    let no_answer = |message| TokenError { status: None, codes: Vec::new(), message, retry_after: None };
+    let (name, proof) = match credential {
+        Credential::ClientSecret(secret) => ("client_secret", Zeroizing::new(secret.clone())),
+        Credential::Certificate(certificate) => {
+            let signed = assertion::sign(certificate, app, &url, Uuid::new_v4(), now);
+            let unsigned = |_| no_answer("the client assertion cannot be signed".to_owned());
+            ("client_assertion", signed.map_err(unsigned)?)
+        }
+        Credential::Federated(token) => ("client_assertion", Zeroizing::new(token.clone())),
+    };
     let app = app.to_string();
-    let form = [
+    let mut form = vec![
         ("grant_type", "client_credentials"),
         ("client_id", app.as_str()),
-        ("client_secret", secret.as_str()),
         ("scope", scope),
+        (name, proof.as_str()),
     ];
-    let sent = client.post(login.url(tenant, "oauth2/v2.0/token")).form(&form).send().await;
-    let mut answer = read(sent).await.map_err(|message| TokenError {
-        status: None,
-        codes: Vec::new(),
-        message,
-        retry_after: None,
-    })?;
+    let mut secrets = vec![proof.as_str()];
+    if name == "client_assertion" {
+        form.push(("client_assertion_type", JWT_BEARER));
+        // Without its signature an assertion proves nothing.
+        secrets.extend(proof.rsplit_once('.').map(|(_, signature)| signature));
+    }
+    let sent = client.post(url).form(&form).send().await;
+    let mut answer = read(sent).await.map_err(no_answer)?;
     let status = answer.status.as_u16();
     let refused = |codes, message: &str| TokenError {
         status: Some(status),
         codes,
-        message: operator_text(message, &[secret]),
+        message: operator_text(message, &secrets),
         retry_after: answer.retry_after,
     };
     let given = match status {
@@ -198,6 +146,12 @@ struct Given {
 }
 
 #[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+#[derive(Deserialize)]
 struct Refusal {
     #[serde(default)]
     error_description: String,
@@ -209,44 +163,128 @@ struct Refusal {
 mod tests {
     use std::collections::HashMap;
 
-    use axum::{Form, Router, http::StatusCode, routing::post};
+    use axum::{
+        Form, Router,
+        http::{HeaderMap, StatusCode, Uri},
+        routing::post,
+    };
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{NOW, TENANT, client, serve};
+    use crate::testing::{NOW, TENANT, client, client_certificate, serve};
 
     const APP: &str = "99999999-8888-7777-6666-555555555555";
 
-    async fn asked(routes: Router) -> Result<AccessToken, TokenError> {
+    const SCOPE: &str = "https://graph.microsoft.com/.default";
+
+    async fn asked_with(credential: Credential, routes: Router) -> Result<AccessToken, TokenError> {
         let login = LoginEndpoint::parse(&serve(routes).await).unwrap();
-        let credential = Credential::ClientSecret("hunter2 & more".to_owned());
-        let scope = "https://graph.microsoft.com/.default";
-        token(&client(), &login, TENANT.parse().unwrap(), APP.parse().unwrap(), &credential, scope, NOW).await
+        token(&client(), &login, TENANT.parse().unwrap(), APP.parse().unwrap(), &credential, SCOPE, NOW).await
+    }
+
+    async fn asked(routes: Router) -> Result<AccessToken, TokenError> {
+        asked_with(Credential::ClientSecret("hunter2 & more".to_owned()), routes).await
+    }
+
+    fn route() -> String {
+        format!("/{TENANT}/oauth2/v2.0/token")
     }
 
     fn answering(status: u16, body: &'static str) -> Router {
         let status = StatusCode::from_u16(status).unwrap();
-        Router::new().route(&format!("/{TENANT}/oauth2/v2.0/token"), post(async move || (status, body)))
+        Router::new().route(&route(), post(async move || (status, body)))
     }
 
-    #[tokio::test]
-    async fn the_form_is_that_of_the_client_credentials_flow() {
-        let route = format!("/{TENANT}/oauth2/v2.0/token");
+    /// Refuses, and repeats all that it was sent.
+    fn repeating() -> Router {
         let answer = async |Form(form): Form<HashMap<String, String>>| {
-            let expected = [
-                ("grant_type", "client_credentials"),
-                ("client_id", APP),
-                ("client_secret", "hunter2 & more"),
-                ("scope", "https://graph.microsoft.com/.default"),
-            ];
-            assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+            let said = form.values().map(String::as_str).collect::<Vec<_>>().join(" ");
+            let signatures = form.values().filter_map(|value| value.rsplit_once('.')).map(|(_, last)| last);
+            let signatures = signatures.collect::<Vec<_>>().join(" ");
+            let body = json!({"error_description": format!("Bad: {signatures} {said}"), "error_codes": [700_027]});
+            (StatusCode::UNAUTHORIZED, body.to_string())
+        };
+        Router::new().route(&route(), post(answer))
+    }
+
+    async fn form_of(credential: Credential) -> HashMap<String, String> {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let answer = async move |Form(form): Form<HashMap<String, String>>| {
+            sender.send(form).unwrap();
             r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"abc"}"#
         };
-        let token = asked(Router::new().route(&route, post(answer))).await.unwrap();
+        let token = asked_with(credential, Router::new().route(&route(), post(answer))).await.unwrap();
         assert_eq!((token.expose(), token.obtained_at()), ("abc", NOW));
         assert_eq!(token.expires_at(), NOW + SignedDuration::from_secs(3599));
         assert_eq!(token.tenant().to_string(), TENANT);
+        receiver.recv().await.unwrap()
     }
 
+    fn form(own: &[(&str, &str)]) -> HashMap<String, String> {
+        let shared = [("grant_type", "client_credentials"), ("client_id", APP), ("scope", SCOPE)];
+        shared.iter().chain(own).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_sent_as_it_is() {
+        let sent = form_of(Credential::ClientSecret("hunter2 & more".to_owned())).await;
+        assert_eq!(sent, form(&[("client_secret", "hunter2 & more")]));
+    }
+
+    #[tokio::test]
+    async fn a_federated_token_is_the_assertion() {
+        let sent = form_of(Credential::Federated("e30.e30.c2ln".to_owned())).await;
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        assert_eq!(sent, form(&[("client_assertion_type", kind), ("client_assertion", "e30.e30.c2ln")]));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_signs_another_assertion_for_each_request_to_its_address() {
+        let routes = Router::new().route(
+            &route(),
+            post(async |uri: Uri, headers: HeaderMap, Form(form): Form<HashMap<String, String>>| {
+                let claims =
+                    BASE64_URL_SAFE_NO_PAD.decode(form["client_assertion"].split('.').nth(1).unwrap()).unwrap();
+                let claims: Value = serde_json::from_slice(&claims).unwrap();
+                assert_eq!(claims["aud"], format!("http://{}{}", headers["host"].to_str().unwrap(), uri.path()));
+                assert_eq!((&claims["iss"], &claims["nbf"]), (&json!(APP), &json!(NOW.as_second())));
+                assert_eq!(form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+                assert_eq!(form.len(), 5);
+                json!({"expires_in": 1, "access_token": claims["jti"]}).to_string()
+            }),
+        );
+        let login = LoginEndpoint::parse(&serve(routes).await).unwrap();
+        let credential = Credential::Certificate(client_certificate());
+        let (tenant, app) = (TENANT.parse().unwrap(), APP.parse().unwrap());
+        let ask = async || token(&client(), &login, tenant, app, &credential, SCOPE, NOW).await.unwrap();
+        let ids = [ask().await, ask().await].map(|token| token.expose().parse::<Uuid>().unwrap());
+        assert_ne!(ids[0], ids[1]);
+    }
+
+    #[tokio::test]
+    async fn an_assertion_that_entra_repeats_is_taken_out() {
+        for credential in
+            [Credential::Certificate(client_certificate()), Credential::Federated("e30.e30.hunter2".to_owned())]
+        {
+            let error = asked_with(credential, repeating()).await.unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("[secret] ") && text.contains(JWT_BEARER), "{text}");
+            assert!(!text.contains("hunter2") && !text.contains("eyJ"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_roles_are_read_from_the_token_itself() {
+        let roles = |claims: &str| {
+            let text = format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims));
+            AccessToken::new(TENANT.parse().unwrap(), text, NOW, NOW).roles()
+        };
+        assert_eq!(roles(r#"{"roles":["A","B"],"aud":"x"}"#), Some(vec!["A".to_owned(), "B".to_owned()]));
+        assert_eq!(roles("{}"), Some(Vec::new()));
+        assert_eq!(roles(r#"{"roles":"A"}"#), None);
+        assert_eq!(roles("opaque"), None);
+        assert_eq!(crate::testing::token().roles(), None);
+    }
     #[tokio::test]
     async fn a_refusal_keeps_its_numbers_and_not_the_secret() {
         let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret 'hunter2 & more' provided.\r\nTrace ID: x","error_codes":[7000215]}"#;
@@ -265,6 +303,7 @@ mod tests {
             (400, r#"{"error_codes":[90033],"error_description":"A transient error has occurred."}"#, true),
             (400, r#"{"error_codes":[90002],"error_description":"Tenant not found."}"#, false),
             (200, "{}", false),
+            (200, r#"{"error_codes":[90033]}"#, false),
             (404, "<html>", false),
         ] {
             let error = asked(answering(status, body)).await.unwrap_err();
@@ -273,9 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn neither_token_nor_secret_is_printed() {
+    fn a_token_is_not_printed() {
         let token = crate::testing::token();
         assert!(!format!("{token:?}").contains("the-token"));
-        assert!(!format!("{:?}", Credential::ClientSecret("hunter2".to_owned())).contains("hunter2"));
     }
 }

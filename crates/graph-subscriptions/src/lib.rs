@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod assertion;
+pub mod credential;
 pub mod endpoints;
 pub mod entra;
 pub mod error;
@@ -10,9 +12,12 @@ pub mod subscription;
 pub mod subscriptions;
 #[cfg(test)]
 mod testing;
+pub mod token_error;
 
+pub use credential::{ClientCertificate, Credential};
 pub use endpoints::{GraphEndpoint, LoginEndpoint};
-pub use entra::{AccessToken, Credential, TokenError};
+pub use entra::AccessToken;
 pub use error::{GraphError, GraphErrorKind};
 pub use subscription::{NewSubscription, Renewal, Subscription};
 pub use subscriptions::Graph;
+pub use token_error::TokenError;

@@ -1,10 +1,14 @@
 //! A server on the loopback interface that plays Graph or Entra for one test.
 
+use std::sync::LazyLock;
+
 use axum::Router;
+use graph_notifications::{KeyPair, certificate::KeySize};
 use jiff::Timestamp;
 use reqwest::Client;
 
 use crate::{
+    credential::ClientCertificate,
     entra::AccessToken,
     http::{self, Timeouts},
 };
@@ -18,6 +22,19 @@ pub(crate) fn client() -> Client {
 
 pub(crate) fn token() -> AccessToken {
     AccessToken::new(TENANT.parse().unwrap(), "the-token".to_owned(), NOW, NOW)
+}
+
+/// One for all tests: key pairs are dear to make.
+pub(crate) fn key_pair() -> &'static KeyPair {
+    static PAIR: LazyLock<KeyPair> =
+        LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048, NOW, Timestamp::constant(1_827_072_000, 0)).unwrap());
+    &PAIR
+}
+
+pub(crate) fn client_certificate() -> ClientCertificate {
+    let pair = key_pair();
+    let (certificate, key) = (pair.certificate_base64().unwrap(), pair.private_key_base64().unwrap());
+    ClientCertificate::from_base64(&certificate, &key).unwrap()
 }
 
 /// Serves until the test's runtime ends; returns the address.
