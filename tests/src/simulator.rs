@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the simulated time, which tests move
 //! - [`config`]: tenants, applications, and the choices where Microsoft's documents leave room
+//! - [`applications`]: credentials and consent, as they change
 //! - [`keys`], [`signing_keys`], [`tokens`]: RSA keys, Entra's keys documents, and its tokens
 //! - [`sealing`], [`notification`]: the parts of a notification, as pure functions that tests can recombine into forged ones
 //! - [`handshake`]: the endpoint validation
@@ -17,14 +18,18 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+pub mod applications;
+mod client_assertion;
 pub mod clock;
 pub mod config;
 mod control;
 pub mod delivery;
 mod entra;
+mod entra_error;
 pub mod faults;
 mod graph;
 pub mod handshake;
+mod issuer_keys;
 pub mod keys;
 pub mod notification;
 pub mod outbound;
@@ -38,6 +43,7 @@ mod tests;
 pub mod tokens;
 mod world;
 
+use applications::{ApplicationChange, ApplicationsError, CredentialsChange};
 use clock::Clock;
 use config::{Config, Settings, SettingsError};
 use delivery::{CallReport, ControlError, DeliveryReport, Dial, Selector, Wait};
@@ -197,13 +203,29 @@ impl Simulator {
         self.world.change_settings(changes)
     }
 
+    /// Replaces credentials of an application.
+    ///
+    /// # Errors
+    /// When the application is unknown, or Entra would not register such credentials; then nothing changes.
+    pub fn change_credentials(&self, change: CredentialsChange) -> Result<(), ApplicationsError> {
+        self.world.lock().applications.change_credentials(change)
+    }
+
+    /// Changes what an application is allowed.
+    ///
+    /// # Errors
+    /// When the application or the tenant is unknown; then nothing changes.
+    pub fn change_application(&self, change: ApplicationChange) -> Result<(), ApplicationsError> {
+        self.world.lock().applications.change(change)
+    }
+
     /// All deliveries so far with their bodies, oldest first.
     #[must_use]
     pub fn deliveries(&self) -> Vec<DeliveryReport> {
         self.world.deliveries()
     }
 
-    /// The access tokens issued so far, oldest first: to whom, when and until when, but not the tokens.
+    /// The access tokens issued so far, oldest first: to whom, for which credential, when and until when, but not the tokens.
     #[must_use]
     pub fn tokens_issued(&self) -> Vec<Value> {
         self.world.lock().tokens_issued.clone()

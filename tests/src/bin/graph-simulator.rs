@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use end_to_end::simulator::Simulator;
 use end_to_end::simulator::config::{Application, CLIENT_ID, CLIENT_SECRET, Config, ROLE, TENANT_ID, Tenant};
+use end_to_end::simulator::keys::read_certificate;
 use end_to_end::simulator::sample;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,6 +23,7 @@ Usage: graph-simulator [options]
   --tenant GUID               a tenant; may be repeated
   --client-id GUID            the application
   --client-secret TEXT        its secret; may be repeated
+  --certificate FILE          a certificate of the application, in PEM, DER or base64 of DER; may be repeated
   --policy [GUID/]NAME        a known emergency calling policy, of the first tenant or another; may be repeated.
                               Without any, every name is known
   --without-role              issue tokens without CallEvents-Emergency.Read.All
@@ -77,6 +79,7 @@ fn configuration(arguments: &[String]) -> Result<Config, Box<dyn Error>> {
     let mut config = Config::default();
     let mut tenants: Vec<String> = Vec::new();
     let mut secrets: Vec<String> = Vec::new();
+    let mut certificates = Vec::new();
     let mut policies: Vec<String> = Vec::new();
     let mut client_id = CLIENT_ID.to_owned();
     let mut roles = vec![ROLE.to_owned()];
@@ -94,6 +97,10 @@ fn configuration(arguments: &[String]) -> Result<Config, Box<dyn Error>> {
             "--tenant" => tenants.push(value.to_ascii_lowercase()),
             "--client-id" => client_id = value.to_ascii_lowercase(),
             "--client-secret" => secrets.push(value.clone()),
+            "--certificate" => {
+                let certificate = read_certificate(&std::fs::read(value)?);
+                certificates.push(certificate.ok_or_else(|| format!("{value} holds no certificate"))?);
+            }
             "--policy" => policies.push(value.clone()),
             "--gateway" => config.routes.gateway = Some(value.clone()),
             "--connect-to" => {
@@ -115,7 +122,8 @@ fn configuration(arguments: &[String]) -> Result<Config, Box<dyn Error>> {
         secrets.push(CLIENT_SECRET.to_owned());
     }
     config.tenants = with_policies(tenants, &policies)?;
-    config.applications = vec![Application { client_id, client_secrets: secrets, roles }];
+    config.applications =
+        vec![Application { client_id, client_secrets: secrets, certificates, roles, ..Application::default() }];
     Ok(config)
 }
 
@@ -172,6 +180,19 @@ mod tests {
         assert_eq!(config.tenants[0].policies.as_deref().unwrap(), ["Global"]);
         assert_eq!(config.tenants[1].id, other);
         assert_eq!(config.tenants[1].policies.as_deref().unwrap(), ["Site"]);
+    }
+
+    #[test]
+    fn a_certificate_is_read_from_its_file() {
+        let pair = end_to_end::simulator::keys::shared(2048, 0);
+        let file = std::env::temp_dir().join(format!("graph-simulator-{}.pem", std::process::id()));
+        std::fs::write(&file, pair.certificate.to_pem().unwrap()).unwrap();
+        let config = configured(&format!("--certificate {}", file.display()));
+        std::fs::write(&file, "nothing").unwrap();
+        let refused = configuration(&["--certificate".to_owned(), file.display().to_string()]);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(config.applications[0].certificates[0].to_der().unwrap(), pair.certificate_der());
+        assert!(refused.is_err());
     }
 
     #[test]

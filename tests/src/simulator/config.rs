@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::clock::Clock;
 use super::notification::DocumentShape;
@@ -17,6 +19,8 @@ pub const CLIENT_ID: &str = "c0ffee00-1d2c-4b3a-8f4e-5d6c7b8a9f00";
 pub const CLIENT_SECRET: &str = "simulated-client-secret";
 /// The application permission that emergency call events need.
 pub const ROLE: &str = "CallEvents-Emergency.Read.All";
+/// The application permission to read service principals.
+pub const DIRECTORY_ROLE: &str = "Application.Read.All";
 
 /// A tenant.
 #[derive(Clone)]
@@ -28,14 +32,36 @@ pub struct Tenant {
 }
 
 /// An app registration, consented to in every tenant.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Application {
     /// The application (client) id.
     pub client_id: String,
-    /// The secrets that are valid now.
+    /// Its client secrets.
     pub client_secrets: Vec<String>,
+    /// Whether those secrets have expired.
+    pub secret_expired: bool,
+    /// The certificates that are registered with it.
+    pub certificates: Vec<X509>,
+    /// The issuers that it trusts, for one subject each.
+    pub federated: Vec<FederatedCredential>,
     /// The application permissions with admin consent, which tokens list as `roles`.
     pub roles: Vec<String>,
+}
+
+/// A federated identity credential: another issuer's tokens for one subject stand for the application. Every member must
+/// be that of the token, letter by letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FederatedCredential {
+    /// The `iss` claim, under which the issuer's keys are found, too.
+    pub issuer: String,
+    /// The `sub` claim.
+    pub subject: String,
+    /// The `aud` claim.
+    pub audience: String,
+    /// The issuer's keys document; `None`: it is fetched from the issuer for each token.
+    #[serde(default)]
+    pub jwks: Option<Value>,
 }
 
 /// What a simulator starts with.
@@ -67,6 +93,7 @@ impl Default for Config {
                 client_id: CLIENT_ID.to_owned(),
                 client_secrets: vec![CLIENT_SECRET.to_owned()],
                 roles: vec![ROLE.to_owned()],
+                ..Application::default()
             }],
             clock: Clock::real(),
             routes: Routes::default(),
@@ -158,7 +185,7 @@ impl Settings {
     ///
     /// # Errors
     /// When a member is no setting, or its value none of that setting's.
-    pub fn with(&self, changes: &serde_json::Value) -> Result<Self, SettingsError> {
+    pub fn with(&self, changes: &Value) -> Result<Self, SettingsError> {
         let mut merged = serde_json::to_value(self)?;
         if let (Some(merged), Some(changes)) = (merged.as_object_mut(), changes.as_object()) {
             merged.extend(changes.clone());

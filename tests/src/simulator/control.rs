@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::applications::{ApplicationChange, ApplicationsError, CredentialsChange};
 use super::clock::graph_time;
 use super::delivery::{CallReport, ControlError, Dial, Selector, Wait};
 use super::faults::Fault;
@@ -33,6 +34,8 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/_control/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/_control/clock", get(clock).post(advance))
         .route("/_control/settings", get(settings).post(change_settings))
+        .route("/_control/credentials", get(credentials).post(change_credentials))
+        .route("/_control/application", get(application).post(change_application))
         .route("/_control/deliveries", get(deliveries))
         .route("/_control/tokens-issued", get(tokens_issued))
         .layer(middleware::from_fn(loopback_only))
@@ -55,6 +58,16 @@ impl From<ControlError> for Refusal {
         let status = match error {
             ControlError::UnknownCall(_) | ControlError::NoSubscription => StatusCode::NOT_FOUND,
             ControlError::UnknownTenant(_) | ControlError::DifferentEndpoints => StatusCode::BAD_REQUEST,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl From<ApplicationsError> for Refusal {
+    fn from(error: ApplicationsError) -> Self {
+        let status = match error {
+            ApplicationsError::UnknownApplication(_) | ApplicationsError::UnknownTenant(_) => StatusCode::NOT_FOUND,
+            ApplicationsError::Certificate(_) | ApplicationsError::Federated => StatusCode::BAD_REQUEST,
         };
         Self(status, error.to_string())
     }
@@ -222,6 +235,28 @@ async fn change_settings(Extract(world): Shared, body: Body<Value>) -> Result<Js
         .change_settings(&changes)
         .map(|settings| Json(json!(settings)))
         .map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+async fn credentials(Extract(world): Shared) -> Json<Value> {
+    Json(world.lock().applications.credential_counts())
+}
+
+async fn change_credentials(Extract(world): Shared, body: Body<CredentialsChange>) -> Result<Json<Value>, Refusal> {
+    let Json(change) = body?;
+    let mut state = world.lock();
+    state.applications.change_credentials(change)?;
+    Ok(Json(state.applications.credential_counts()))
+}
+
+async fn application(Extract(world): Shared) -> Json<Value> {
+    Json(world.lock().applications.as_json())
+}
+
+async fn change_application(Extract(world): Shared, body: Body<ApplicationChange>) -> Result<Json<Value>, Refusal> {
+    let Json(change) = body?;
+    let mut state = world.lock();
+    state.applications.change(change)?;
+    Ok(Json(state.applications.as_json()))
 }
 
 async fn deliveries(Extract(world): Shared) -> Json<Value> {

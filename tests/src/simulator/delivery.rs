@@ -1,7 +1,7 @@
 //! Calls and what becomes of their notifications: first attempt, retries, the delivery token, throttling
 //! ("Receive change notifications through webhooks").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -437,6 +437,8 @@ struct Press {
     shape: DocumentShape,
     version: TokenVersion,
     tokens_null: bool,
+    /// The tenants and apps for which there are no tokens.
+    requiring_assignment: BTreeSet<(String, String)>,
     throttling: bool,
     key: SigningKey,
     now: Timestamp,
@@ -454,21 +456,25 @@ impl Press {
         notification::change_notification(&subscription.origin(), &event.id, &content)
     }
 
-    /// One token for each app and tenant among the subscriptions.
+    /// One token for each app and tenant among the subscriptions, but none where assignment is required.
     fn tokens(&self, subscriptions: &[&Subscription]) -> Option<Vec<String>> {
         if self.tokens_null {
             return None;
         }
-        let pairs: std::collections::BTreeSet<(&str, &str)> = subscriptions
+        let mut pairs: BTreeSet<_> = subscriptions
             .iter()
-            .map(|subscription| (subscription.tenant.as_str(), subscription.client_id.as_str()))
+            .map(|subscription| (subscription.tenant.clone(), subscription.client_id.clone()))
             .collect();
-        let token = |(tenant, client_id): (&str, &str)| {
+        pairs.retain(|pair| !self.requiring_assignment.contains(pair));
+        if pairs.is_empty() {
+            return None;
+        }
+        let token = |(tenant, client_id): &(String, String)| {
             ValidationTokenBuilder::new(self.version, &self.origin, tenant, client_id, self.outside)
                 .sign(&self.key.kid, &self.key.pair.private_key)
                 .expect("an RSA key signs")
         };
-        Some(pairs.into_iter().map(token).collect())
+        Some(pairs.iter().map(token).collect())
     }
 }
 
@@ -711,6 +717,7 @@ impl World {
             shape: state.settings.document_shape,
             version: state.settings.token_version,
             tokens_null: state.settings.validation_tokens_null,
+            requiring_assignment: state.applications.requiring_assignment(),
             throttling: state.settings.throttling,
             key: state.signing_keys.current(),
             now: self.clock.now(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State as Extract};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Json, Response};
 use axum::routing::{get, post};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,11 +16,17 @@ use openssl::sha::sha256;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::applications::ServicePrincipal;
+use super::client_assertion::{ClientAssertion, Times};
 use super::clock::graph_time;
 use super::config::Application;
+use super::entra_error::EntraError;
 use super::faults::Operation;
+use super::issuer_keys;
 use super::tokens::{self, TokenVersion};
 use super::world::{Failure, World};
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
@@ -32,65 +38,21 @@ pub(crate) fn routes() -> Router<Arc<World>> {
 }
 
 /// The object id of an application's service principal in a tenant.
-pub(crate) fn service_principal(tenant: &str, client_id: &str) -> Uuid {
+pub(crate) fn object_id(tenant: &str, client_id: &str) -> Uuid {
     let digest = sha256(format!("{tenant}/{client_id}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
-/// An error of the token endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct EntraError {
-    status: u16,
-    error: String,
-    /// The AADSTS number; 0 for an error without one.
-    code: u32,
-    message: String,
-}
-
-impl EntraError {
-    fn new(status: u16, error: &str, code: u32, message: impl Into<String>) -> Self {
-        Self { status, error: error.to_owned(), code, message: message.into() }
-    }
-
-    fn missing(parameter: &str) -> Self {
-        Self::new(
-            400,
-            "invalid_request",
-            900_144,
-            format!("The request body must contain the following parameter: '{parameter}'."),
-        )
-    }
-
-    fn respond(&self, now: Timestamp) -> Response {
-        let (trace, correlation) = (Uuid::new_v4(), Uuid::new_v4());
-        let timestamp = now.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
-        let description = if self.code == 0 {
-            self.message.clone()
-        } else {
-            format!(
-                "AADSTS{}: {} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {timestamp}",
-                self.code, self.message
-            )
-        };
-        let body = json!({
-            "error": self.error,
-            "error_description": description,
-            "error_codes": [self.code],
-            "timestamp": timestamp,
-            "trace_id": trace,
-            "correlation_id": correlation,
-            "error_uri": format!("https://login.microsoftonline.com/error?code={}", self.code),
-        });
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        (status, Json(body)).into_response()
-    }
-}
-
 fn failure(failure: Failure, now: Timestamp) -> Response {
-    let error = failure.code.unwrap_or_else(|| "temporarily_unavailable".to_owned());
-    let mut response = EntraError::new(failure.status, &error, 90_033, failure.message).respond(now);
+    let number = failure.code.as_deref().and_then(|code| code.parse().ok());
+    let error = match (number, failure.code.as_deref()) {
+        (None, Some(code)) => code,
+        (None, None) => "temporarily_unavailable",
+        (Some(_), _) => "invalid_request",
+    };
+    let mut response = EntraError::new(failure.status, error, number.unwrap_or(90_033), failure.message).respond(now);
     if let Some(seconds) = failure.retry_after_seconds {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -106,7 +68,7 @@ async fn token(
     let now = world.clock.now();
     world
         .answer(Operation::Token, |fault| failure(fault, now), async {
-            match issue(&world, &tenant, &headers, &body, now) {
+            match issue(&world, &tenant, &headers, &body, now).await {
                 Ok(token) => {
                     ([(header::CACHE_CONTROL, "no-store, no-cache"), (header::PRAGMA, "no-cache")], Json(token))
                         .into_response()
@@ -117,7 +79,13 @@ async fn token(
         .await
 }
 
-fn issue(world: &World, tenant: &str, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Value, EntraError> {
+async fn issue(
+    world: &World,
+    tenant: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Value, EntraError> {
     let form = form(headers, body)?;
     let tenant = tenant_id(world, tenant)?;
     let parameter = |name| {
@@ -133,17 +101,27 @@ fn issue(world: &World, tenant: &str, headers: &HeaderMap, body: &[u8], now: Tim
         ));
     }
     let client_id = parameter("client_id")?;
-    let application = world.application(client_id).ok_or_else(|| {
+    let unknown = || {
         EntraError::new(
             400,
             "unauthorized_client",
             700_016,
             format!("Application with identifier '{client_id}' was not found in the directory '{tenant}'."),
         )
-    })?;
+    };
+    let application = world.application(client_id).ok_or_else(unknown)?;
+    let principal = world.lock().applications.principal(&tenant, client_id).cloned().ok_or_else(unknown)?;
     check_scope(parameter("scope")?, &world.origin)?;
-    check_credential(&form, application)?;
-    Ok(access_token(world, &tenant, application, now))
+    if principal.disabled {
+        return Err(EntraError::new(
+            400,
+            "unauthorized_client",
+            7_000_112,
+            format!("Application '{client_id}'(Emergency alerts) is disabled."),
+        ));
+    }
+    let proof = check_credential(world, &form, &application, &tenant, now).await?;
+    Ok(access_token(world, &tenant, &application, &principal, proof, now))
 }
 
 /// The form's parameters. Anything but a form is an empty one, as Entra has it.
@@ -232,36 +210,32 @@ fn check_scope(scope: &str, origin: &str) -> Result<(), EntraError> {
     Ok(())
 }
 
-fn check_credential(form: &BTreeMap<String, String>, application: &Application) -> Result<(), EntraError> {
-    match (form.get("client_secret"), form.get("client_assertion")) {
-        (Some(secret), None) => {
-            let known = application
-                .client_secrets
-                .iter()
-                .any(|valid| valid.len() == secret.len() && memcmp::eq(valid.as_bytes(), secret.as_bytes()));
-            if known {
-                Ok(())
-            } else {
-                Err(EntraError::new(
-                    401,
-                    "invalid_client",
-                    7_000_215,
-                    format!(
-                        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{}'.",
-                        application.client_id
-                    ),
-                ))
+/// How an application proved that it is the one that asks.
+#[derive(Clone, Copy)]
+enum Proof {
+    Secret,
+    Certificate,
+    Federated,
+}
+
+async fn check_credential(
+    world: &World,
+    form: &BTreeMap<String, String>,
+    application: &Application,
+    tenant: &str,
+    now: Timestamp,
+) -> Result<Proof, EntraError> {
+    let given = |name| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    match (given("client_secret"), given("client_assertion")) {
+        (Some(secret), None) => check_secret(secret, application),
+        (None, Some(assertion)) => {
+            let kind = given("client_assertion_type").ok_or_else(|| EntraError::missing("client_assertion_type"))?;
+            if kind != JWT_BEARER {
+                return Err(EntraError::malformed("The 'client_assertion_type' is not that of a JWT."));
             }
+            check_assertion(world, assertion, application, tenant, now).await
         }
-        (None, Some(_)) => Err(EntraError::new(
-            401,
-            "invalid_client",
-            700_027,
-            "The certificate with identifier used to sign the client assertion is not registered on application.",
-        )),
-        (None, None) => Err(EntraError::new(
-            401,
-            "invalid_client",
+        (None, None) => Err(EntraError::refused(
             7_000_218,
             "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
         )),
@@ -274,35 +248,101 @@ fn check_credential(form: &BTreeMap<String, String>, application: &Application) 
     }
 }
 
-fn access_token(world: &World, tenant: &str, application: &Application, now: Timestamp) -> Value {
+fn check_secret(secret: &str, application: &Application) -> Result<Proof, EntraError> {
+    let known = application
+        .client_secrets
+        .iter()
+        .any(|valid| valid.len() == secret.len() && memcmp::eq(valid.as_bytes(), secret.as_bytes()));
+    if !known {
+        return Err(EntraError::refused(
+            7_000_215,
+            format!(
+                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '{}'.",
+                application.client_id
+            ),
+        ));
+    }
+    if application.secret_expired {
+        return Err(EntraError::refused(
+            7_000_222,
+            format!("The provided client secret keys for app '{}' are expired.", application.client_id),
+        ));
+    }
+    Ok(Proof::Secret)
+}
+
+async fn check_assertion(
+    world: &World,
+    assertion: &str,
+    application: &Application,
+    tenant: &str,
+    now: Timestamp,
+) -> Result<Proof, EntraError> {
+    let assertion = ClientAssertion::parse(assertion)?;
+    let times = Times { simulated: now, outside: world.clock.outside() };
+    if assertion.is_own(&application.client_id) {
+        let audience = format!("{}/{tenant}/oauth2/v2.0/token", world.origin);
+        let mut state = world.lock();
+        assertion.check_own(application, &audience, times, &mut state.used_assertions)?;
+        return Ok(Proof::Certificate);
+    }
+    let credential = assertion.federated(application)?;
+    let keys = match &credential.jwks {
+        Some(keys) => keys.clone(),
+        None => issuer_keys::fetch(&world.outbound, &credential.issuer).await?,
+    };
+    assertion.check_federated(&keys, times.outside)?;
+    Ok(Proof::Federated)
+}
+
+fn access_token(
+    world: &World,
+    tenant: &str,
+    application: &Application,
+    service_principal: &ServicePrincipal,
+    proof: Proof,
+    now: Timestamp,
+) -> Value {
     let mut state = world.lock();
     let seconds = state.settings.access_token_seconds;
     let expires_at = now + SignedDuration::from_secs(seconds.into());
-    let principal = service_principal(tenant, &application.client_id);
+    let object_id = object_id(tenant, &application.client_id);
     let issuer = tokens::issuer_v1(tenant);
-    let claims = json!({
+    // How the application proved itself: 1 is a secret, 2 a signature.
+    let (context, credential) = match proof {
+        Proof::Secret => ("1", "secret"),
+        Proof::Certificate => ("2", "certificate"),
+        Proof::Federated => ("2", "federated"),
+    };
+    let mut claims = json!({
         "aud": world.origin,
         "iss": issuer,
         "iat": now.as_second(),
         "nbf": now.as_second(),
         "exp": expires_at.as_second(),
         "appid": application.client_id,
-        "appidacr": "1",
+        "appidacr": context,
         "idp": issuer,
         "idtyp": "app",
-        "oid": principal,
-        "roles": application.roles,
-        "sub": principal,
+        "oid": object_id,
+        "roles": service_principal.roles,
+        "sub": object_id,
         "tid": tenant,
         "uti": URL_SAFE_NO_PAD.encode(Uuid::new_v4()),
         "ver": "1.0",
     });
+    if service_principal.roles.is_empty()
+        && let Some(claims) = claims.as_object_mut()
+    {
+        claims.remove("roles");
+    }
     let key = state.signing_keys.current();
     let token = tokens::sign(&tokens::header(TokenVersion::V1, &key.kid), &claims, &key.pair.private_key)
         .expect("an RSA key signs");
     state.tokens_issued.push(json!({
         "tenantId": tenant,
         "clientId": application.client_id,
+        "credential": credential,
         "issuedDateTime": graph_time(now),
         "expirationDateTime": graph_time(expires_at),
     }));
@@ -388,19 +428,19 @@ mod tests {
         ]
     }
 
-    fn ask(tenant: &str, parameters: &[(&str, String)]) -> Result<Value, EntraError> {
+    async fn ask(tenant: &str, parameters: &[(&str, String)]) -> Result<Value, EntraError> {
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(parameters);
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        issue(&world(), tenant, &headers, body.finish().as_bytes(), now)
+        issue(&world(), tenant, &headers, body.finish().as_bytes(), now).await
     }
 
-    fn code(tenant: &str, change: impl Fn(&mut Vec<(&'static str, String)>)) -> (u16, String, u32) {
+    async fn code(tenant: &str, change: impl Fn(&mut Vec<(&'static str, String)>)) -> (u16, String, u32) {
         let mut parameters = good();
         change(&mut parameters);
-        let error = ask(tenant, &parameters).unwrap_err();
+        let error = ask(tenant, &parameters).await.unwrap_err();
         (error.status, error.error, error.code)
     }
 
@@ -414,9 +454,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_token_carries_the_roles_and_ends_within_the_hour() {
-        let answer = ask(TENANT_ID, &good()).unwrap();
+    #[tokio::test]
+    async fn a_token_carries_the_roles_and_ends_within_the_hour() {
+        let answer = ask(TENANT_ID, &good()).await.unwrap();
         assert_eq!(answer["expires_in"], 3599);
         assert_eq!(answer["token_type"], "Bearer");
         let (_, claims) = tokens::decode_unverified(answer["access_token"].as_str().unwrap()).unwrap();
@@ -426,46 +466,72 @@ mod tests {
         assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3599);
     }
 
-    #[test]
-    fn errors_are_entras() {
+    #[tokio::test]
+    async fn errors_are_entras() {
         let refused = |status, error: &str, code| (status, error.to_owned(), code);
-        assert_eq!(code(TENANT_ID, set("client_secret", "wrong")), refused(401, "invalid_client", 7_000_215));
-        assert_eq!(code(TENANT_ID, set("client_secret", "")), refused(401, "invalid_client", 7_000_218));
+        assert_eq!(code(TENANT_ID, set("client_secret", "wrong")).await, refused(401, "invalid_client", 7_000_215));
+        assert_eq!(code(TENANT_ID, set("client_secret", "")).await, refused(401, "invalid_client", 7_000_218));
         assert_eq!(
-            code(TENANT_ID, set("client_id", "5f5f5f5f-0000-0000-0000-000000000000")),
+            code(TENANT_ID, set("client_id", "5f5f5f5f-0000-0000-0000-000000000000")).await,
             refused(400, "unauthorized_client", 700_016)
         );
-        assert_eq!(code("5f5f5f5f-0000-0000-0000-000000000000", |_| {}), refused(400, "invalid_request", 90_002));
-        assert_eq!(code("contoso", |_| {}), refused(400, "invalid_request", 900_023));
-        assert_eq!(code("common", |_| {}), refused(400, "invalid_request", 9_001_023));
-        assert_eq!(code(TENANT_ID, set("grant_type", "password")), refused(400, "unsupported_grant_type", 70_003));
-        assert_eq!(code(TENANT_ID, set("scope", "")), refused(400, "invalid_request", 900_144));
-        assert_eq!(code(TENANT_ID, set("scope", ORIGIN)), refused(400, "invalid_scope", 1_002_012));
+        assert_eq!(code("5f5f5f5f-0000-0000-0000-000000000000", |_| {}).await, refused(400, "invalid_request", 90_002));
+        assert_eq!(code("contoso", |_| {}).await, refused(400, "invalid_request", 900_023));
+        assert_eq!(code("common", |_| {}).await, refused(400, "invalid_request", 9_001_023));
         assert_eq!(
-            code(TENANT_ID, set("scope", &format!("openid {ORIGIN}/.default"))),
+            code(TENANT_ID, set("grant_type", "password")).await,
+            refused(400, "unsupported_grant_type", 70_003)
+        );
+        assert_eq!(code(TENANT_ID, set("scope", "")).await, refused(400, "invalid_request", 900_144));
+        assert_eq!(code(TENANT_ID, set("scope", ORIGIN)).await, refused(400, "invalid_scope", 1_002_012));
+        assert_eq!(
+            code(TENANT_ID, set("scope", &format!("openid {ORIGIN}/.default"))).await,
             refused(400, "invalid_scope", 70_011)
         );
         assert_eq!(
-            code(TENANT_ID, set("scope", "https://graph.microsoft.com/.default")),
+            code(TENANT_ID, set("scope", "https://graph.microsoft.com/.default")).await,
             refused(400, "invalid_resource", 500_011)
         );
         assert_eq!(
-            code(TENANT_ID, |parameters| parameters.push(("scope", "x".to_owned()))),
+            code(TENANT_ID, |parameters| parameters.push(("scope", "x".to_owned()))).await,
             refused(400, "invalid_request", 9_000_411)
         );
         assert_eq!(
             code(TENANT_ID, |parameters| {
                 set("client_secret", "")(parameters);
                 parameters.push(("client_assertion", "x".to_owned()));
-            }),
-            refused(401, "invalid_client", 700_027)
+            })
+            .await,
+            refused(400, "invalid_request", 900_144)
         );
+        assert_eq!(
+            code(TENANT_ID, |parameters| {
+                parameters.push(("client_assertion", "x".to_owned()));
+                parameters.push(("client_assertion_type", JWT_BEARER.to_owned()));
+            })
+            .await,
+            refused(400, "invalid_request", 90_014)
+        );
+        for (kind, status) in
+            [("urn:ietf:params:oauth:client-assertion-type:saml2-bearer", 50_027), (JWT_BEARER, 50_027)]
+        {
+            assert_eq!(
+                code(TENANT_ID, |parameters| {
+                    set("client_secret", "")(parameters);
+                    parameters.push(("client_assertion", "x".to_owned()));
+                    parameters.push(("client_assertion_type", kind.to_owned()));
+                })
+                .await,
+                refused(400, "invalid_request", status)
+            );
+        }
     }
 
-    #[test]
-    fn what_is_no_form_has_no_parameters() {
+    #[tokio::test]
+    async fn what_is_no_form_has_no_parameters() {
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        let error = issue(&world(), TENANT_ID, &HeaderMap::new(), b"grant_type=client_credentials", now).unwrap_err();
+        let error =
+            issue(&world(), TENANT_ID, &HeaderMap::new(), b"grant_type=client_credentials", now).await.unwrap_err();
         assert_eq!(error.code, 900_144);
     }
 }

@@ -20,6 +20,8 @@ pub enum Operation {
     UpdateSubscription,
     /// DELETE /subscriptions/{id}.
     DeleteSubscription,
+    /// GET /servicePrincipals(appId='{id}').
+    GetServicePrincipal,
     /// POST /subscriptions/{id}/reauthorize.
     Reauthorize,
     /// The endpoint validation; every effect but a delay makes it time out without a request, as users report.
@@ -34,7 +36,7 @@ pub enum Effect {
     Fail {
         /// The HTTP status.
         status: u16,
-        /// The error's code; a usual one for the status if absent.
+        /// The error's code; a usual one for the status if absent. For Entra a number is that of an AADSTS error.
         #[serde(default)]
         code: Option<String>,
         /// The error's text.

@@ -1,4 +1,5 @@
-//! Graph's `/v1.0/subscriptions` over HTTP: authorisation, paging, the handshake, and the error envelope.
+//! Graph over HTTP: `/v1.0/subscriptions` with authorisation, paging, the handshake and the error envelope, and the
+//! application's own service principal.
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::config::ROLE;
+use super::config::{DIRECTORY_ROLE, ROLE};
+use super::entra::object_id;
 use super::faults::{Effect, Operation};
 use super::handshake::{self, HandshakeError};
 use super::subscriptions::{Change, GraphError, NewSubscription, Principal};
@@ -28,6 +30,7 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/v1.0/subscriptions", get(list).post(create))
         .route("/v1.0/subscriptions/{id}", get(get_one).patch(update).delete(delete))
         .route("/v1.0/subscriptions/{id}/reauthorize", post(reauthorize))
+        .route("/v1.0/{resource}", get(service_principal).fallback(unknown_path))
 }
 
 /// The answer to a path that neither Graph nor Entra has.
@@ -162,6 +165,65 @@ async fn reauthorize(
     .await
 }
 
+async fn service_principal(
+    Extract(world): Extract<Arc<World>>,
+    Path(resource): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let named = resource.strip_prefix("servicePrincipals(appId='").and_then(|rest| rest.strip_suffix("')"));
+    let Some(app_id) = named.map(str::to_owned) else {
+        return unknown_path(Extract(world), headers).await;
+    };
+    respond(&world, &headers, Operation::GetServicePrincipal, async {
+        let caller = authenticate(&world, &headers)?;
+        if !caller.has(DIRECTORY_ROLE) {
+            let message = "Insufficient privileges to complete the operation.";
+            return Err(GraphError::new(403, "Authorization_RequestDenied", message));
+        }
+        let selected = selection(query.as_deref().unwrap_or_default())?;
+        let tenant = &caller.principal.tenant;
+        let found = world.lock().applications.principal(tenant, &app_id).cloned();
+        let found = found.ok_or_else(|| {
+            let message = format!(
+                "Resource '{app_id}' does not exist or one of its queried reference-property objects are not present."
+            );
+            GraphError::new(404, "Request_ResourceNotFound", message)
+        })?;
+        let mut shown = json!({
+            "id": object_id(tenant, &app_id),
+            "appId": app_id,
+            "displayName": "Emergency alerts",
+            "servicePrincipalType": "Application",
+            "accountEnabled": !found.disabled,
+            "appRoleAssignmentRequired": found.assignment_required,
+        });
+        if let (Some(selected), Some(members)) = (selected, shown.as_object_mut()) {
+            if let Some(unknown) = selected.iter().find(|name| !members.contains_key(*name)) {
+                let message =
+                    format!("Could not find a property named '{unknown}' on type 'microsoft.graph.servicePrincipal'.");
+                return Err(GraphError::new(400, "BadRequest", message));
+            }
+            members.retain(|name, _| selected.contains(name));
+        }
+        shown["@odata.context"] = json!(format!("{}/v1.0/$metadata#servicePrincipals/$entity", world.origin));
+        Ok(Json(shown).into_response())
+    })
+    .await
+}
+
+/// The members that `$select` names; `None` without it. A single object knows no other option here.
+fn selection(query: &str) -> Result<Option<Vec<String>>, GraphError> {
+    let mut selected = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name != "$select" {
+            return Err(GraphError::invalid(format!("The query option '{name}' is not supported.")));
+        }
+        selected = Some(value.split(',').map(|name| name.trim().to_owned()).collect());
+    }
+    Ok(selected)
+}
+
 fn check_policy(world: &World, tenant: &str, policy: &str) -> Result<(), GraphError> {
     let known = world
         .tenant(tenant)
@@ -217,8 +279,36 @@ fn first_of_page(query: &str) -> Result<usize, GraphError> {
     Ok(first)
 }
 
-/// Who calls: a genuine, unexpired access token for this Graph, with the role that emergency events need.
+/// Who calls, and what the access token grants.
+struct Caller {
+    principal: Principal,
+    roles: Vec<String>,
+}
+
+impl Caller {
+    fn has(&self, role: &str) -> bool {
+        self.roles.iter().any(|granted| granted == role)
+    }
+
+    fn for_emergency_events(self) -> Result<Principal, GraphError> {
+        if self.has(ROLE) {
+            return Ok(self.principal);
+        }
+        Err(GraphError::new(
+            403,
+            "ExtensionError",
+            format!("Operation: Create; Exception: [Status Code: Forbidden; Reason: the application needs {ROLE}]"),
+        ))
+    }
+}
+
+/// Who calls, with the role that emergency events need.
 fn authorise(world: &World, headers: &HeaderMap) -> Result<Principal, GraphError> {
+    authenticate(world, headers)?.for_emergency_events()
+}
+
+/// Who calls: a genuine, unexpired access token for this Graph.
+fn authenticate(world: &World, headers: &HeaderMap) -> Result<Caller, GraphError> {
     let refused = |message: &str| GraphError::new(401, "InvalidAuthenticationToken", message);
     let token = headers
         .get(header::AUTHORIZATION)
@@ -235,10 +325,10 @@ fn authorise(world: &World, headers: &HeaderMap) -> Result<Principal, GraphError
         .ok_or_else(|| refused("Access token validation failure. Unknown signing key."))?;
     let claims = tokens::verified_claims(token, &key.public_key())
         .ok_or_else(|| refused("Access token validation failure. Invalid signature."))?;
-    principal(world, &claims, world.clock.now())
+    caller(world, &claims, world.clock.now())
 }
 
-fn principal(world: &World, claims: &Value, now: Timestamp) -> Result<Principal, GraphError> {
+fn caller(world: &World, claims: &Value, now: Timestamp) -> Result<Caller, GraphError> {
     let refused = |message: &str| GraphError::new(401, "InvalidAuthenticationToken", message);
     let text = |name: &str| claims[name].as_str().unwrap_or_default().to_owned();
     let time = |name: &str| {
@@ -261,21 +351,15 @@ fn principal(world: &World, claims: &Value, now: Timestamp) -> Result<Principal,
     if !issued_here {
         return Err(refused("Access token validation failure. Invalid issuer."));
     }
-    let has_role = claims["roles"].as_array().is_some_and(|roles| roles.iter().any(|role| role == ROLE));
-    if !has_role {
-        return Err(GraphError::new(
-            403,
-            "ExtensionError",
-            format!("Operation: Create; Exception: [Status Code: Forbidden; Reason: the application needs {ROLE}]"),
-        ));
-    }
-    Ok(Principal {
+    let roles = claims["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let principal = Principal {
         tenant,
         client_id,
         object_id: text("oid"),
         token_issued_at: issued_at,
         token_expires_at: expires_at,
-    })
+    };
+    Ok(Caller { principal, roles: roles.collect() })
 }
 
 fn entity(world: &World, mut shown: Value) -> Value {
@@ -374,7 +458,9 @@ mod tests {
     fn status_with(name: &str, value: Value, now: i64) -> u16 {
         let mut claims = claims();
         claims[name] = value;
-        principal(&world(), &claims, Timestamp::from_second(now).unwrap()).map_or_else(|error| error.status, |_| 200)
+        caller(&world(), &claims, Timestamp::from_second(now).unwrap())
+            .and_then(Caller::for_emergency_events)
+            .map_or_else(|error| error.status, |_| 200)
     }
 
     #[test]
@@ -394,6 +480,13 @@ mod tests {
         assert_eq!(status_with("roles", json!([]), 1_000_000), 403);
         assert_eq!(status_with("roles", json!(["Calls.Initiate.All"]), 1_000_000), 403);
         assert_eq!(status_with("roles", Value::Null, 1_000_000), 403);
+    }
+
+    #[test]
+    fn a_selection_names_members() {
+        assert_eq!(selection("").unwrap(), None);
+        assert_eq!(selection("$select=id,appId").unwrap().unwrap(), ["id", "appId"]);
+        assert_eq!(selection("$expand=owners").unwrap_err().status, 400);
     }
 
     #[test]

@@ -62,6 +62,13 @@ pub fn shared(bits: u32, index: usize) -> Arc<KeyPair> {
     }))
 }
 
+/// A certificate in PEM, in DER, or in base64 of DER; `None` if it is none of them.
+#[must_use]
+pub fn read_certificate(bytes: &[u8]) -> Option<X509> {
+    let from_base64 = || X509::from_der(&STANDARD.decode(bytes.trim_ascii()).ok()?).ok();
+    X509::from_pem(bytes).or_else(|_| X509::from_der(bytes)).ok().or_else(from_base64)
+}
+
 fn self_signed(key: &PKey<Private>, common_name: &str) -> Result<X509, ErrorStack> {
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_nid(Nid::COMMONNAME, common_name)?;
@@ -90,6 +97,16 @@ mod tests {
     fn the_same_pair_is_shared_and_another_index_is_another_key() {
         assert!(Arc::ptr_eq(&shared(2048, 0), &shared(2048, 0)));
         assert_ne!(shared(2048, 0).certificate_der(), shared(2048, 1).certificate_der());
+    }
+
+    #[test]
+    fn a_certificate_is_read_in_each_form() {
+        let pair = shared(2048, 0);
+        let pem = pair.certificate.to_pem().unwrap();
+        for form in [pem, pair.certificate_der(), format!("{}\n", pair.certificate_base64()).into_bytes()] {
+            assert_eq!(read_certificate(&form).unwrap().to_der().unwrap(), pair.certificate_der());
+        }
+        assert!(read_certificate(b"AAAA").is_none());
     }
 
     #[test]

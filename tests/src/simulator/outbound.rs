@@ -1,11 +1,11 @@
-//! Requests to the subscriber's endpoint, and where they really go when that endpoint is a local stand-in.
+//! Requests to the subscriber's endpoint and to other issuers, and where they really go when that endpoint is a local stand-in.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 
 /// The largest answer that is read; a handshake answer is far smaller.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -66,7 +66,7 @@ pub(crate) enum OutboundError {
     Connection,
 }
 
-/// The client for all requests to subscribers. It follows no redirects, as Graph does not.
+/// The client for all requests to subscribers, and to the issuers of federated credentials. It follows no redirects, as Graph does not.
 pub(crate) struct Outbound {
     client: Client,
     routes: Routes,
@@ -98,27 +98,32 @@ impl Outbound {
         if let Some(host) = destination.host_header {
             request = request.header(HOST, host);
         }
-        let started = Instant::now();
-        let exchange = async {
-            let mut response = request.send().await.map_err(|_| OutboundError::Connection)?;
-            let status = response.status().as_u16();
-            let content_type = response
-                .headers()
-                .get(CONTENT_TYPE)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-                .to_owned();
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|_| OutboundError::Connection)? {
-                body.extend_from_slice(&chunk);
-                if body.len() > LARGEST_ANSWER {
-                    return Err(OutboundError::Connection);
-                }
-            }
-            Ok(Answer { status, content_type, body, latency: started.elapsed() })
-        };
-        tokio::time::timeout(limit, exchange).await.map_err(|_| OutboundError::Timeout)?
+        exchange(request, limit).await
     }
+
+    /// Reads a document; the time limit is as for [`Self::post`].
+    pub(crate) async fn get(&self, url: Url, limit: Duration) -> Result<Answer, OutboundError> {
+        exchange(self.client.get(url), limit).await
+    }
+}
+
+async fn exchange(request: RequestBuilder, limit: Duration) -> Result<Answer, OutboundError> {
+    let started = Instant::now();
+    let exchange = async {
+        let mut response = request.send().await.map_err(|_| OutboundError::Connection)?;
+        let status = response.status().as_u16();
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| OutboundError::Connection)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LARGEST_ANSWER {
+                return Err(OutboundError::Connection);
+            }
+        }
+        Ok(Answer { status, content_type, body, latency: started.elapsed() })
+    };
+    tokio::time::timeout(limit, exchange).await.map_err(|_| OutboundError::Timeout)?
 }
 
 #[cfg(test)]

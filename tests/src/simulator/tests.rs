@@ -24,6 +24,8 @@ use super::notification::resource;
 use super::sealing::{EncryptedContent, unseal};
 use super::tokens;
 
+mod credentials;
+
 const OTHER_TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const WITHOUT_ROLE: &str = "c0ffee00-0000-0000-0000-000000000403";
 const URL: &str = "https://receiver.test/notifications";
@@ -125,6 +127,7 @@ impl Scene {
             client_id: client_id.to_owned(),
             client_secrets: vec![CLIENT_SECRET.to_owned()],
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            ..Application::default()
         };
         let mut config = Config {
             clock: Clock::manual(NOW.parse().unwrap()),
@@ -769,6 +772,12 @@ async fn wrong_control_requests_are_refused() {
         ("settings", json!({ "nonsense": true }), 400),
         ("faults", json!({ "operation": "nonsense", "effect": "dropAnswer" }), 400),
         ("clock", json!({ "seconds": -1 }), 400),
+        ("credentials", json!({ "certificates": ["AAAA"] }), 400),
+        ("credentials", json!({ "certificate": "x" }), 400),
+        ("credentials", json!({ "clientId": "nobody", "clientSecrets": [] }), 404),
+        ("credentials", json!({ "federated": [{"issuer": "", "subject": "b", "audience": "c"}] }), 400),
+        ("application", json!({ "role": [] }), 400),
+        ("application", json!({ "tenant": "nobody", "disabled": true }), 404),
         ("lifecycle", json!({ "policy": "Global", "event": "missed" }), 404),
     ] {
         let (answered, body) = scene.control("POST", function, Some(&body)).await;

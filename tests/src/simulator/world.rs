@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::applications::Applications;
+use super::client_assertion::UsedAssertions;
 use super::clock::Clock;
 use super::config::{Application, Config, Settings, SettingsError, Tenant};
 use super::delivery::Ledger;
@@ -22,7 +24,6 @@ use super::subscriptions::Subscriptions;
 pub(crate) struct World {
     pub(crate) origin: String,
     pub(crate) tenants: Vec<Tenant>,
-    pub(crate) applications: Vec<Application>,
     pub(crate) clock: Clock,
     pub(crate) outbound: Outbound,
     state: Mutex<State>,
@@ -32,6 +33,8 @@ pub(crate) struct World {
 
 pub(crate) struct State {
     pub(crate) settings: Settings,
+    pub(crate) applications: Applications,
+    pub(crate) used_assertions: UsedAssertions,
     pub(crate) faults: Faults,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) subscriptions: Subscriptions,
@@ -43,18 +46,19 @@ impl World {
     pub(crate) fn new(config: Config, address: SocketAddr) -> Result<Self, reqwest::Error> {
         Ok(Self {
             origin: config.origin.unwrap_or_else(|| format!("http://127.0.0.1:{}", address.port())),
-            tenants: config.tenants,
-            applications: config.applications,
             clock: config.clock,
             outbound: Outbound::new(config.routes)?,
             state: Mutex::new(State {
                 settings: config.settings,
+                applications: Applications::new(config.applications, &config.tenants),
+                used_assertions: UsedAssertions::default(),
                 faults: Faults::default(),
                 signing_keys: SigningKeys::new(),
                 subscriptions: Subscriptions::default(),
                 ledger: Ledger::default(),
                 tokens_issued: Vec::new(),
             }),
+            tenants: config.tenants,
             changed: watch::channel(0).0,
             tasks: Mutex::new(JoinSet::new()),
         })
@@ -88,8 +92,9 @@ impl World {
         self.tenants.iter().find(|tenant| tenant.id == id)
     }
 
-    pub(crate) fn application(&self, client_id: &str) -> Option<&Application> {
-        self.applications.iter().find(|application| application.client_id == client_id)
+    /// The registration as it is now.
+    pub(crate) fn application(&self, client_id: &str) -> Option<Application> {
+        self.lock().applications.get(client_id).cloned()
     }
 
     pub(crate) fn change_settings(&self, changes: &Value) -> Result<Settings, SettingsError> {
