@@ -4,14 +4,14 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down test check build prerequisites
+.PHONY: help demo dial down test lint build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
 	@echo "make dial NUMBER=911  another call, while a demonstration is kept up"
 	@echo "make down             ends a demonstration that was kept up"
 	@echo "make test             all tests, those on the deployed template included"
-	@echo "make check            formatting, lints, documentation, template, licences, unused dependencies"
+	@echo "make lint             formatting, lints, documentation, template, licences, unused dependencies"
 	@echo "make build            both functions for this machine; ARCH=arm64 or ARCH=x86_64 for another"
 
 prerequisites:
@@ -29,8 +29,8 @@ down:
 build: prerequisites
 	@ARCH=$(ARCH) $(PYTHON) local/stack.py build
 
-check: prerequisites
-	@sh local/check.sh
+lint: prerequisites
+	@sh local/lint.sh
 
 test: prerequisites
 	cargo test --workspace --locked

@@ -1,6 +1,10 @@
 """Completes a deployed stack for local use, and prints what it found and made as JSON.
 
-- The emulator ignores the OpenAPI document in which SAM describes an HTTP API's routes; the same routes are added here.
+    python finish.py routes                 during the deployment
+    python finish.py rest DESCRIPTION       after it
+
+- The emulator ignores the OpenAPI document in which SAM describes an HTTP API's routes; the same routes are added here. The
+  deployment itself needs them: it ends only when Graph's handshake has succeeded.
 - To the emulator PublishBatch is a permission of its own; on AWS sns:Publish covers it, so whoever has that gets it here.
 - Subscribers of every kind are put on both topics, and a queue behind a rule on the event bus.
 """
@@ -9,15 +13,23 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import boto3
+from botocore.exceptions import ClientError
 from stack import STACK_NAME, TEST_EMAIL, TEST_PHONE
 
 BATCH_POLICY = "PublishBatchInTheEmulator"
 
+# What a route connects.
+ROUTED = {"HttpApi", "ReceiverFunction"}
 
-def add_routes(api: str) -> None:
-    """Adds the routes that the deployed template declares."""
+
+def add_routes() -> None:
+    """Adds the routes that the template under deployment declares, as soon as there is what they connect."""
+    while not ROUTED <= physical_ids().keys():
+        time.sleep(0.1)
+    api = physical_ids()["HttpApi"]
     template = boto3.client("cloudformation").get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
     resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
     gateway = boto3.client("apigatewayv2")
@@ -61,8 +73,15 @@ def resource_types() -> dict[str, str]:
 
 
 def physical_ids() -> dict[str, str]:
-    found = boto3.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
-    return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
+    """The resources that are there, by their logical names; none while there is no stack."""
+    try:
+        found = boto3.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    except ClientError as refused:
+        if refused.response["Error"]["Code"] != "ValidationError":
+            raise
+        return {}
+    complete = [each for each in found if each["ResourceStatus"].endswith("_COMPLETE") and each.get("PhysicalResourceId")]
+    return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in complete}
 
 
 def outputs() -> dict[str, str]:
@@ -107,9 +126,10 @@ def subscribe(deployed: dict[str, str], front: str) -> dict[str, str]:
 
 
 def main() -> None:
-    description = json.loads(sys.argv[1])
+    if sys.argv[1] == "routes":
+        return add_routes()
+    description = json.loads(sys.argv[2])
     deployed, resources = outputs(), physical_ids()
-    add_routes(resources["HttpApi"])
     allow_batches(resources, resource_types())
     print(json.dumps({
         "outputs": deployed,

@@ -8,11 +8,12 @@
 Everything a stack writes is under `.demo/NAME/`. It needs no AWS account and no tenant: it runs with made-up
 credentials, and all it talks to is on the loopback interface.
 
-The emulator ignores the routes that SAM writes into an HTTP API's OpenAPI document, so they are added after deploying.
+The emulator ignores the routes that SAM writes into an HTTP API's OpenAPI document, so they are added while deploying.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -222,7 +223,8 @@ def target_directory() -> Path:
     return Path(json.loads(done.stdout)["target_directory"])
 
 
-def deploy(description: dict, directory: Path, architecture: str) -> None:
+def deploy(description: dict, directory: Path, architecture: str, **changed: str) -> None:
+    """Deploys, or updates what is deployed; `changed` are parameters with other values than usual."""
     parameters = {
         "TenantId": TENANT_ID,
         "ClientId": CLIENT_ID,
@@ -234,20 +236,42 @@ def deploy(description: dict, directory: Path, architecture: str) -> None:
         "GraphEndpoint": f"{description['simulator']}/v1.0",
         "LoginEndpoint": description["simulator"],
         "Architecture": architecture,
+        **changed,
     }
     command = [
         str(environment("sam") / "sam"), "deploy", "--template-file", str(LOCAL_BUILD / "template.yaml"),
         "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
         "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *[f"{key}={value}" for key, value in parameters.items()],
     ]
-    env = aws_environment(description["emulator"], "sam")
-    run("Deploying the template with sam deploy ...", command, directory / "deploy.log", env)
+    with routes_added(description, directory):
+        run("Deploying the template with sam deploy ...", command, directory / "deploy.log", aws_environment(description["emulator"], "sam"))
+
+
+@contextlib.contextmanager
+def routes_added(description: dict, directory: Path):
+    """Adds the API's routes meanwhile, if they are not there yet."""
+    if description.get("routed"):
+        yield
+        return
+    with open(directory / "routes.log", "wb") as log:
+        adding = subprocess.Popen(
+            [str(environment("client") / "python"), str(ROOT / "local/finish.py"), "routes"],
+            env=aws_environment(description["emulator"]), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )
+    try:
+        yield
+        if adding.wait(timeout=30) != 0:
+            raise Failed(f"The routes could not be added; {directory / 'routes.log'} says why.")
+        description["routed"] = True
+    finally:
+        adding.kill()
+        adding.wait()
 
 
 def finish(description: dict) -> None:
     """What the emulator or a demonstration needs besides the template: done in the environment that has boto3."""
     finishing = ROOT / "local/finish.py"
-    command = [str(environment("client") / "python"), str(finishing), json.dumps(description)]
+    command = [str(environment("client") / "python"), str(finishing), "rest", json.dumps(description)]
     done = subprocess.run(command, env=aws_environment(description["emulator"]), stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise Failed("The deployed stack could not be completed for local use.")

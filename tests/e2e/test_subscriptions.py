@@ -49,7 +49,7 @@ def test_a_lifecycle_notification_makes_the_renewer_run(system, watch):
     before = {each["id"]: each["deliveryTokenIssuedDateTime"] for each in system.inspect("subscriptions")}
     issued = len(system.inspect("tokens-issued"))
 
-    system.control("lifecycle", policy="Global", event="reauthorizationRequired")
+    system.control("lifecycle", policy="Global", event="missed")
 
     [event] = watch.wait_for(lambda item: item["protocol"] == "event" and item["message"]["detail-type"] == "Subscription Lifecycle")
     assert event["message"]["source"] == "teams-emergency-alerts"

@@ -152,7 +152,9 @@ fn self_signed(key: &PKey<Private>, not_before: Timestamp, not_after: Timestamp)
     certificate.set_not_before(&*Asn1Time::from_unix(not_before.as_second())?)?;
     certificate.set_not_after(&*Asn1Time::from_unix(not_after.as_second())?)?;
     certificate.set_pubkey(key)?;
-    certificate.append_extension(KeyUsage::new().critical().key_encipherment().data_encipherment().build()?)?;
+    // An app can sign in to Entra with such a certificate, too.
+    let usage = KeyUsage::new().critical().digital_signature().key_encipherment().data_encipherment().build()?;
+    certificate.append_extension(usage)?;
     certificate.sign(key, MessageDigest::sha256())?;
     Ok(certificate.build())
 }
@@ -192,7 +194,7 @@ mod tests {
         assert_eq!(pair.certificate.public_key().unwrap().bits(), 3072);
         assert!(pair.certificate.verify(pair.private_key()).unwrap());
         let text = String::from_utf8(pair.certificate.to_text().unwrap()).unwrap();
-        assert!(text.contains("Key Encipherment, Data Encipherment"), "{text}");
+        assert!(text.contains("Digital Signature, Key Encipherment, Data Encipherment"), "{text}");
     }
 
     #[test]

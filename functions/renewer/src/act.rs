@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 
 use futures::{StreamExt as _, stream};
-use graph_notifications::{ClientState, Keyring, Policy, TenantId};
+use graph_notifications::{ClientState, Policy, TenantId};
 use graph_subscriptions::{AccessToken, GraphErrorKind, NewSubscription, Renewal, Subscription};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 
 use crate::{
     calls::{ATTEMPTS, Calls, Failure, pause},
+    keyring::KeyringStore,
     observe::{CONCURRENCY, list},
     plan::{Action, Create, Desired, Renew, Replace, proven_state, watches},
     ports::World,
@@ -29,13 +31,16 @@ pub struct Acting<'a, W> {
     /// What should be.
     pub desired: &'a Desired<'a>,
     /// The keyring, as stored.
-    pub keyring: &'a Keyring,
+    pub keyring: &'a KeyringStore<'a, W>,
     /// The current key's certificate, DER in base64.
     pub certificate: &'a str,
     /// The current key's name.
     pub certificate_id: &'a str,
     /// Collects what goes wrong besides.
     pub problems: &'a RefCell<Vec<String>>,
+    /// Whether a subscription whose key is at hand may still be replaced for its certificate. One at a time, and none after
+    /// one that could not be created anew: what works is not given up for what may not.
+    pub may_exchange: &'a Mutex<bool>,
 }
 
 /// What came of the actions.
@@ -67,9 +72,15 @@ struct NotDone {
     subscription: Option<Box<Subscription>>,
 }
 
+impl NotDone {
+    fn because(explanation: String) -> Self {
+        Self { explanation, subscription: None }
+    }
+}
+
 impl From<Failure> for NotDone {
     fn from(failure: Failure) -> Self {
-        Self { explanation: failure.to_string(), subscription: None }
+        Self::because(failure.to_string())
     }
 }
 
@@ -114,7 +125,7 @@ impl<W: World> Acting<'_, W> {
         let renewed = match self.patch(policy, id).await {
             Ok(renewed) => renewed,
             Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
-                let create = self.create_anew(&renew, Some(id.clone()));
+                let create = Self::create_anew(&renew, Some(id.clone()));
                 let done = self.create(&create, Outcome::Recreated, None).await;
                 return self.report(policy, create.lost, done);
             }
@@ -129,10 +140,11 @@ impl<W: World> Acting<'_, W> {
         let certificate = self.certificate_of(policy, &renewed).await;
         let explanation = match certificate.as_deref() {
             Some(id) if id == self.certificate_id => None,
-            Some(id) if self.keyring.keys.iter().any(|key| key.certificate_id == id) => {
-                Some(format!("Graph still encrypts for the certificate {id}, whose key is at hand"))
-            }
             None => Some("Graph does not say for which certificate it encrypts".to_owned()),
+            Some(id) if self.keyring.has_key(id) => match self.exchange(&renew).await {
+                Some(report) => return report,
+                None => Some(format!("Graph still encrypts for the certificate {id}, whose key is at hand")),
+            },
             Some(_) if renew.client_state_id.is_none() => {
                 let explanation = "Graph encrypts for a certificate whose key is lost, and the subscription cannot be \
                                    replaced while the state table cannot be read";
@@ -140,12 +152,7 @@ impl<W: World> Acting<'_, W> {
                 return self.report(policy, None, Err(not_done));
             }
             Some(_) => {
-                let replace = Replace {
-                    policy: policy.clone(),
-                    ids: std::iter::once(id.clone()).chain(renew.duplicates.clone()).collect(),
-                    why: "Graph encrypted for a certificate whose key is lost",
-                    create: self.create_anew(&renew, None),
-                };
+                let replace = Self::replace_for(&renew, "Graph encrypted for a certificate whose key is lost");
                 let done = self.replace(&replace).await;
                 return self.report(policy, None, done);
             }
@@ -162,10 +169,31 @@ impl<W: World> Acting<'_, W> {
         self.report(policy, None, Ok(Done { outcome, subscription: renewed, explanation }))
     }
 
-    fn create_anew(&self, renew: &Renew, lost: Option<String>) -> Create {
+    /// Replaces a subscription to which a renewal did not give the current certificate, if that may be done now.
+    async fn exchange(&self, renew: &Renew) -> Option<One> {
+        let mut may_exchange = self.may_exchange.lock().await;
+        if renew.client_state_id.is_none() || !*may_exchange {
+            return None;
+        }
+        let why = "Graph did not take the new certificate with the renewal, so that the subscription was replaced";
+        let done = self.replace(&Self::replace_for(renew, why)).await;
+        *may_exchange = done.is_ok();
+        Some(self.report(&renew.policy, None, done))
+    }
+
+    fn replace_for(renew: &Renew, why: &'static str) -> Replace {
+        Replace {
+            policy: renew.policy.clone(),
+            ids: std::iter::once(renew.subscription.id.clone()).chain(renew.duplicates.clone()).collect(),
+            why,
+            create: Self::create_anew(renew, None),
+        }
+    }
+
+    fn create_anew(renew: &Renew, lost: Option<String>) -> Create {
         Create {
             policy: renew.policy.clone(),
-            client_state_id: self.desired.client_state_id.to_owned(),
+            client_state_id: None,
             previous: None,
             may_delete: renew.client_state_id.is_some(),
             lost,
@@ -185,12 +213,12 @@ impl<W: World> Acting<'_, W> {
     /// attempt.
     async fn create(&self, create: &Create, outcome: Outcome, why: Option<&str>) -> Result<Done, NotDone> {
         let policy = &create.policy;
-        let client_state = self.client_state(&create.client_state_id)?;
+        let (client_state_id, client_state) = self.client_state_for(create).await?;
         let mut outcome = outcome;
         let mut why = why.map(ToOwned::to_owned);
         // Rounded as Graph is told, so that the subscription can be recognised by it.
         let requested = whole_seconds(self.world().now() + LIFETIME);
-        let announced = self.announcement(create, requested);
+        let announced = self.announcement(create, &client_state_id, requested);
         self.put(&announced).await;
         let mut attempt = 0;
         loop {
@@ -201,16 +229,16 @@ impl<W: World> Acting<'_, W> {
                 expires_at: requested,
                 certificate: self.certificate,
                 certificate_id: self.certificate_id,
-                client_state,
+                client_state: &client_state,
             };
             let created = self
                 .calls
-                .once(policy.tenant, async |token: &AccessToken| self.world().create(token, &new).await)
+                .change_once(policy.tenant, async |token: &AccessToken| self.world().create(token, &new).await)
                 .await;
             let failure = match created {
                 Ok(created) => {
                     self.check_end(policy, requested, &created);
-                    self.record(policy, &create.client_state_id, self.certificate_id, &created).await;
+                    self.record(policy, &client_state_id, self.certificate_id, &created).await;
                     return Ok(Done { outcome, subscription: created, explanation: why });
                 }
                 Err(failure) => failure,
@@ -254,7 +282,7 @@ impl<W: World> Acting<'_, W> {
                 let explanation = format!(
                     "another subscription is in the way, and nothing is deleted while the state table cannot be read ({failure})"
                 );
-                return Err(NotDone { explanation, subscription: None });
+                return Err(NotDone::because(explanation));
             } else if conflict {
                 for blocker in &same_policy {
                     self.delete(policy.tenant, &blocker.id).await?;
@@ -276,8 +304,9 @@ impl<W: World> Acting<'_, W> {
             one.notification_url == self.desired.notification_url && one.lifecycle_notification_url.is_some()
         });
         ours.filter_map(|one| {
-            let state = proven_state(self.desired, Some(announced), one)
-                .or_else(|| proven_state(self.desired, create.previous.as_ref(), one));
+            let is_known = |id: &str| self.keyring.knows_client_state(id);
+            let state = proven_state(is_known, Some(announced), one)
+                .or_else(|| proven_state(is_known, create.previous.as_ref(), one));
             // What may not be deleted is renewed, whoever knows its client state.
             (state.is_some() || !create.may_delete).then(|| (one, state.map(ToOwned::to_owned)))
         })
@@ -300,30 +329,36 @@ impl<W: World> Acting<'_, W> {
         let renewal =
             Renewal { expires_at: requested, certificate: self.certificate, certificate_id: self.certificate_id };
         let call = async |token: &AccessToken| self.world().renew(token, id, &renewal).await;
-        let renewed = self.calls.repeated(policy.tenant, call).await?;
+        let renewed = self.calls.change_repeated(policy.tenant, call).await?;
         self.check_end(policy, requested, &renewed);
         Ok(renewed)
     }
 
     async fn delete(&self, tenant: TenantId, id: &str) -> Result<(), Failure> {
         let call = async |token: &AccessToken| self.world().delete(token, id).await;
-        match self.calls.repeated(tenant, call).await {
+        match self.calls.change_repeated(tenant, call).await {
             Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => Ok(()),
             other => other,
         }
     }
 
     /// The certificate that Graph encrypts for. Microsoft's pages disagree on whether a renewal can change it, so that
-    /// what the renewal answers is read back if it is another.
+    /// what the renewal answers is read back if it is another; twice, since Graph's parts may learn of it one by one.
     async fn certificate_of(&self, policy: &Policy, renewed: &Subscription) -> Option<String> {
-        if renewed.encryption_certificate_id.as_deref() == Some(self.certificate_id) {
-            return renewed.encryption_certificate_id.clone();
+        let mut certificate_id = renewed.encryption_certificate_id.clone();
+        for attempt in 0..2 {
+            if certificate_id.as_deref() == Some(self.certificate_id) {
+                break;
+            }
+            if attempt > 0 && !pause(self.world(), self.calls.deadline, attempt, None).await {
+                break;
+            }
+            let call = async |token: &AccessToken| self.world().get(token, &renewed.id).await;
+            if let Ok(read) = self.calls.repeated(policy.tenant, call).await {
+                certificate_id = read.encryption_certificate_id;
+            }
         }
-        let call = async |token: &AccessToken| self.world().get(token, &renewed.id).await;
-        match self.calls.repeated(policy.tenant, call).await {
-            Ok(read) => read.encryption_certificate_id,
-            Err(_) => renewed.encryption_certificate_id.clone(),
-        }
+        certificate_id
     }
 
     fn check_end(&self, policy: &Policy, requested: Timestamp, answered: &Subscription) {
@@ -336,11 +371,11 @@ impl<W: World> Acting<'_, W> {
     }
 
     /// The record of an attempt that is about to be made.
-    fn announcement(&self, create: &Create, requested: Timestamp) -> Record {
+    fn announcement(&self, create: &Create, client_state_id: &str, requested: Timestamp) -> Record {
         Record {
             policy: create.policy.clone(),
             subscription_id: None,
-            client_state_id: create.client_state_id.clone(),
+            client_state_id: client_state_id.to_owned(),
             certificate_id: self.certificate_id.to_owned(),
             subscription_expires_at: Some(requested),
             replaces: create.lost.clone(),
@@ -373,11 +408,16 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    fn client_state(&self, id: &str) -> Result<&ClientState, NotDone> {
-        let stored = self.keyring.client_states.iter().find(|state| state.id == id);
-        stored
-            .map(|state| &state.value)
-            .ok_or_else(|| NotDone { explanation: format!("the keyring has no client state {id}"), subscription: None })
+    /// The client state for a new subscription, with its name: a fresh one, unless an unfinished attempt may have given it
+    /// another.
+    async fn client_state_for(&self, create: &Create) -> Result<(String, ClientState), NotDone> {
+        let id = match &create.client_state_id {
+            Some(id) => id.clone(),
+            None => self.keyring.fresh_client_state(self.problems).await.map_err(NotDone::because)?,
+        };
+        let state = self.keyring.client_state(&id);
+        let state = state.ok_or_else(|| NotDone::because(format!("the keyring has no client state {id}")))?;
+        Ok((id, state))
     }
 
     fn report(&self, policy: &Policy, lost: Option<String>, done: Result<Done, NotDone>) -> One {

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use aws_config::retry::RetryConfig;
-use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    operation::put_item::{PutItemError, PutItemOutput},
+    types::AttributeValue,
+};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -14,21 +17,28 @@ use graph_subscriptions::{
     http::{self, ClientError, Timeouts},
     signing_keys::{self, SigningKeysError, TokenVersion},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_edge::aws::sdk_config;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable},
+    ports::{Deployment, EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, WebIdentity},
     records::{Record, policy_of, sort_key},
     report::Health,
 };
 
 const LEASES: &str = "lease";
+const LIFECYCLE: &str = "lifecycle";
 const RECONCILE: &str = "reconcile";
 const SUBSCRIPTIONS: &str = "subscriptions";
+
+/// A token for Entra is used at once.
+const WEB_IDENTITY_SECONDS: i32 = 300;
+
+/// How long the table keeps the beginning of a run that a lifecycle event asked for.
+const KEPT_LIFECYCLE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The world that the deployed function lives in.
 pub struct Live {
@@ -36,6 +46,7 @@ pub struct Live {
     secrets: aws_sdk_secretsmanager::Client,
     table: aws_sdk_dynamodb::Client,
     events: aws_sdk_eventbridge::Client,
+    security_tokens: aws_sdk_sts::Client,
     http: reqwest::Client,
     graph: Graph,
     random: SystemRandom,
@@ -62,6 +73,7 @@ impl Live {
             secrets: aws_sdk_secretsmanager::Client::new(shared),
             table: aws_sdk_dynamodb::Client::new(shared),
             events: aws_sdk_eventbridge::Client::new(shared),
+            security_tokens: aws_sdk_sts::Client::new(shared),
             graph: Graph::new(http.clone(), config.graph.clone()),
             http,
             config,
@@ -115,6 +127,35 @@ impl Microsoft for Live {
     }
 }
 
+impl WebIdentity for Live {
+    async fn web_identity_token(&self, audience: &str) -> Result<Zeroizing<String>, OutsideError> {
+        let sent = self
+            .security_tokens
+            .get_web_identity_token()
+            .audience(audience)
+            // The one algorithm that Entra takes.
+            .signing_algorithm("RS256")
+            .duration_seconds(WEB_IDENTITY_SECONDS)
+            .send()
+            .await
+            .map_err(|error| outside("AWS STS", &error))?;
+        let token = sent.web_identity_token.map(Zeroizing::new);
+        token.ok_or_else(|| OutsideError("AWS STS: the answer holds no token".to_owned()))
+    }
+}
+
+impl Deployment for Live {
+    async fn answer(&self, url: &str, body: &str) -> Result<(), OutsideError> {
+        // The address is signed for a request without a content type.
+        let sent = self.http.put(url).body(body.to_owned()).send().await;
+        let answered = sent.map_err(|error| OutsideError(error.without_url().to_string()))?;
+        match answered.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(OutsideError(format!("status {}", status.as_u16()))),
+        }
+    }
+}
+
 impl Secrets for Live {
     async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
         match self.secrets.get_secret_value().secret_id(id).send().await {
@@ -149,13 +190,7 @@ impl StateTable for Live {
             .expression_attribute_values(":holder", text(owner))
             .send()
             .await;
-        match sent {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(false)
-            }
-            Err(error) => Err(outside("DynamoDB", &error)),
-        }
+        done_on_condition(sent)
     }
 
     async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
@@ -203,6 +238,31 @@ impl StateTable for Live {
         let key = Self::key(SUBSCRIPTIONS, &sort_key(policy));
         let sent = self.table.delete_item().table_name(&self.config.table_name).set_key(Some(key)).send().await;
         sent.map(|_| ()).map_err(|error| outside("DynamoDB", &error))
+    }
+
+    async fn lifecycle_run(&self) -> Result<Option<Timestamp>, OutsideError> {
+        let key = Self::key(LIFECYCLE, RECONCILE);
+        let asked = self.table.get_item().table_name(&self.config.table_name).set_key(Some(key)).consistent_read(true);
+        let found = asked.send().await.map_err(|error| outside("DynamoDB", &error))?;
+        let begins_at = found.item().and_then(|item| item.get("beginsAt")?.as_n().ok()?.parse().ok());
+        Ok(begins_at.and_then(|seconds| Timestamp::from_second(seconds).ok()))
+    }
+
+    async fn announce_lifecycle_run(&self, latest: Option<Timestamp>, next: Timestamp) -> Result<bool, OutsideError> {
+        let put = self
+            .table
+            .put_item()
+            .table_name(&self.config.table_name)
+            .set_item(Some(Self::key(LIFECYCLE, RECONCILE)))
+            .item("beginsAt", seconds(next))
+            .item("expiresAt", seconds(next + KEPT_LIFECYCLE));
+        let put = match latest {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(latest) => {
+                put.condition_expression("beginsAt = :latest").expression_attribute_values(":latest", seconds(latest))
+            }
+        };
+        done_on_condition(put.send().await)
     }
 }
 
@@ -261,6 +321,17 @@ impl Host for Live {
     #[expect(clippy::print_stdout, reason = "CloudWatch reads embedded metrics from standard output")]
     fn emit(&self, line: &str) {
         println!("{line}");
+    }
+}
+
+/// Whether an item was put, or its condition did not hold.
+fn done_on_condition<R>(sent: Result<PutItemOutput, SdkError<PutItemError, R>>) -> Result<bool, OutsideError> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+            Ok(false)
+        }
+        Err(error) => Err(outside("DynamoDB", &error)),
     }
 }
 

@@ -3,6 +3,7 @@
 use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
+use jiff::{SignedDuration, tz::TimeZone};
 use lambda_edge::environment::{Environment, SettingError};
 
 /// What the function is set up to do.
@@ -18,17 +19,45 @@ pub struct Config {
     pub login: LoginEndpoint,
     /// Where Graph delivers.
     pub notification_url: String,
-    /// The secret that holds the app's client secret: name or ARN.
-    pub client_secret_id: String,
+    /// What proves to Entra that it is the app that asks.
+    pub credential: CredentialKind,
+    /// How old an encryption key becomes before another takes its place.
+    pub key_rotation: SignedDuration,
+    /// The zone in which the quiet hours of the night are reckoned.
+    pub time_zone: TimeZone,
     /// The secret that holds the keyring: name or ARN.
     pub keyring_secret_id: String,
     /// The state table.
     pub table_name: String,
     /// The event bus.
     pub bus_name: String,
+    /// The topic of emergency calls.
+    pub alert_topic_arn: String,
+    /// The topic of test calls.
+    pub test_topic_arn: String,
+    /// The topic of alarms.
+    pub operations_topic_arn: String,
+    /// The stack, whose name the names of its alarms begin with.
+    pub stack_name: String,
     /// The function's own name, for its metrics.
     pub function_name: String,
 }
+
+/// What proves to Entra that it is the app that asks: the template parameter `GraphCredential`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A client secret, which an operator keeps in this secret.
+    Secret(String),
+    /// A certificate, whose key this function makes and keeps in this secret.
+    Certificate(String),
+    /// A token by which AWS says which role asks. Nothing is stored.
+    Federated,
+}
+
+/// The number is no age for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it must be a number of days from 1 to 365")]
+pub struct NotARotation;
 
 impl Config {
     /// Reads the environment.
@@ -40,7 +69,7 @@ impl Config {
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
         let text = |variable: &str| environment.0(variable).unwrap_or_default();
-        Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"))
+        let settings = Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"))
             .map_err(SettingError::sentence)?;
         Ok(Self {
             app: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
@@ -48,13 +77,34 @@ impl Config {
             graph: environment.parameter("GRAPH_ENDPOINT", "GraphEndpoint", GraphEndpoint::parse)?,
             login: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
             notification_url: environment.text("NOTIFICATION_URL")?,
-            client_secret_id: environment.text("CLIENT_SECRET_ID")?,
+            credential: credential(environment)?,
+            key_rotation: environment.parameter("KEY_ROTATION_DAYS", "KeyRotationDays", rotation)?,
+            time_zone: settings.time_zone,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             table_name: environment.text("STATE_TABLE_NAME")?,
             bus_name: environment.text("EVENT_BUS_NAME")?,
+            alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
+            test_topic_arn: environment.text("TEST_TOPIC_ARN")?,
+            operations_topic_arn: environment.text("OPERATIONS_TOPIC_ARN")?,
+            stack_name: environment.text("STACK_NAME")?,
             function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }
+}
+
+/// The kind of credential, with the secret that it needs.
+fn credential(environment: &Environment<'_>) -> Result<CredentialKind, SettingError> {
+    match environment.text("GRAPH_CREDENTIAL")?.as_str() {
+        "Secret" => Ok(CredentialKind::Secret(environment.text("CLIENT_SECRET_ID")?)),
+        "Certificate" => Ok(CredentialKind::Certificate(environment.text("APP_CERTIFICATES_SECRET_ID")?)),
+        "Federated" => Ok(CredentialKind::Federated),
+        _ => Err(SettingError::of_parameter("GraphCredential", "it must be Secret, Certificate or Federated")),
+    }
+}
+
+fn rotation(days: &str) -> Result<SignedDuration, NotARotation> {
+    let days: i64 = days.parse().map_err(|_| NotARotation)?;
+    if (1..=365).contains(&days) { Ok(SignedDuration::from_hours(24 * days)) } else { Err(NotARotation) }
 }
 
 #[cfg(test)]
@@ -71,10 +121,16 @@ mod tests {
             ("GRAPH_ENDPOINT", "https://graph.microsoft.com/v1.0"),
             ("LOGIN_ENDPOINT", "https://login.microsoftonline.com"),
             ("NOTIFICATION_URL", "https://example.org/notifications"),
+            ("GRAPH_CREDENTIAL", "Secret"),
             ("CLIENT_SECRET_ID", "arn:secret"),
+            ("KEY_ROTATION_DAYS", "90"),
             ("KEYRING_SECRET_ID", "arn:keyring"),
             ("STATE_TABLE_NAME", "table"),
             ("EVENT_BUS_NAME", "bus"),
+            ("ALERT_TOPIC_ARN", "arn:alerts"),
+            ("TEST_TOPIC_ARN", "arn:tests"),
+            ("OPERATIONS_TOPIC_ARN", "arn:operations"),
+            ("STACK_NAME", "stack"),
             ("TIME_ZONE", "Europe/Berlin"),
             ("LANGUAGE", "en"),
             ("AWS_LAMBDA_FUNCTION_NAME", "renewer"),
@@ -90,6 +146,24 @@ mod tests {
         let config = read(&environment()).unwrap();
         assert_eq!(config.policies.iter().count(), 2);
         assert_eq!(config.graph.token_scope(), "https://graph.microsoft.com/.default");
+        assert_eq!(config.credential, CredentialKind::Secret("arn:secret".to_owned()));
+        assert_eq!(config.key_rotation, SignedDuration::from_hours(90 * 24));
+        assert_eq!(config.time_zone.iana_name(), Some("Europe/Berlin"));
+    }
+
+    #[test]
+    fn each_credential_has_its_secret_or_none() {
+        let with = |kind, variable: Option<(&'static str, &'static str)>| {
+            let mut environment = environment();
+            environment.remove("CLIENT_SECRET_ID");
+            environment.insert("GRAPH_CREDENTIAL", kind);
+            environment.extend(variable);
+            read(&environment).map(|config| config.credential)
+        };
+        let secret = Some(("APP_CERTIFICATES_SECRET_ID", "arn:certificates"));
+        assert_eq!(with("Certificate", secret), Ok(CredentialKind::Certificate("arn:certificates".to_owned())));
+        assert!(with("Certificate", None).is_err());
+        assert_eq!(with("Federated", None), Ok(CredentialKind::Federated));
     }
 
     #[test]
@@ -102,6 +176,10 @@ mod tests {
             ("POLICY_NAMES", "contoso/Global", "PolicyNames"),
             ("GRAPH_ENDPOINT", "http://graph.microsoft.com/v1.0", "GraphEndpoint"),
             ("LOGIN_ENDPOINT", "https://login.microsoftonline.com/common", "LoginEndpoint"),
+            ("GRAPH_CREDENTIAL", "Password", "GraphCredential"),
+            ("KEY_ROTATION_DAYS", "0", "KeyRotationDays"),
+            ("KEY_ROTATION_DAYS", "366", "KeyRotationDays"),
+            ("KEY_ROTATION_DAYS", "often", "KeyRotationDays"),
         ] {
             let mut environment = environment();
             environment.insert(variable, value);

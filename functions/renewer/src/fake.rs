@@ -23,16 +23,17 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable},
+    ports::{Deployment, EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, WebIdentity},
     records::{Record, sort_key},
     report::{Health, Report},
-    run::{Invocation, reconcile},
+    run::{Asked, Invocation, reconcile},
 };
 
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const OTHER: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 pub(crate) const START: Timestamp = Timestamp::constant(1_764_000_000, 0);
 pub(crate) const URL: &str = "https://example.org/notifications";
+const WEB_IDENTITY: &str = "the-web-identity";
 
 /// The configuration, with these policies.
 pub(crate) fn config(policies: &str) -> Config {
@@ -44,10 +45,16 @@ pub(crate) fn config(policies: &str) -> Config {
             "GRAPH_ENDPOINT" => "https://graph.microsoft.com/v1.0".to_owned(),
             "LOGIN_ENDPOINT" => "https://login.microsoftonline.com".to_owned(),
             "NOTIFICATION_URL" => URL.to_owned(),
+            "GRAPH_CREDENTIAL" => "Secret".to_owned(),
             "CLIENT_SECRET_ID" => "client-secret".to_owned(),
+            "KEY_ROTATION_DAYS" => "90".to_owned(),
             "KEYRING_SECRET_ID" => "keyring".to_owned(),
             "STATE_TABLE_NAME" => "table".to_owned(),
             "EVENT_BUS_NAME" => "bus".to_owned(),
+            "ALERT_TOPIC_ARN" => "arn:alerts".to_owned(),
+            "TEST_TOPIC_ARN" => "arn:tests".to_owned(),
+            "OPERATIONS_TOPIC_ARN" => "arn:operations".to_owned(),
+            "STACK_NAME" => "stack".to_owned(),
             "TIME_ZONE" => "UTC".to_owned(),
             "LANGUAGE" => "en".to_owned(),
             "AWS_LAMBDA_FUNCTION_NAME" => "renewer".to_owned(),
@@ -95,6 +102,12 @@ pub(crate) struct State {
     pub(crate) elapsed: SignedDuration,
     pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) lease: Option<(String, Timestamp)>,
+    pub(crate) lifecycle_run: Option<Timestamp>,
+    /// What CloudFormation was told, and how often it does not listen before.
+    pub(crate) answers: Vec<(String, serde_json::Value)>,
+    pub(crate) deaf_deployment: u32,
+    /// The digests of the certificates that are uploaded to Entra; `None` if any does.
+    pub(crate) uploaded: Option<Vec<String>>,
     pub(crate) records: BTreeMap<String, Record>,
     pub(crate) held: Vec<Held>,
     pub(crate) events: Vec<Health>,
@@ -137,18 +150,23 @@ impl Fake {
 
     /// A run that is not interrupted.
     pub(crate) async fn run(&self, config: &Config) -> Report {
-        reconcile(self, config, self.invocation()).await
+        self.run_for(config, &Asked::ToReconcile).await
+    }
+
+    /// A run that somebody asked for.
+    pub(crate) async fn run_for(&self, config: &Config, asked: &Asked) -> Report {
+        reconcile(self, config, self.invocation(), asked).await
     }
 
     /// A run that dies; `None` if it did, its report if it ended before that.
-    pub(crate) async fn run_until(&self, config: &Config, death: Death) -> Option<Report> {
+    pub(crate) async fn run_until(&self, config: &Config, asked: &Asked, death: Death) -> Option<Report> {
         {
             let mut state = self.state.borrow_mut();
             (state.steps, state.death) = (0, Some(death));
         }
         let report = tokio::select! {
             biased;
-            report = reconcile(self, config, self.invocation()) => Some(report),
+            report = reconcile(self, config, self.invocation(), asked) => Some(report),
             () = self.died.notified() => None,
         };
         let mut state = self.state.borrow_mut();
@@ -156,7 +174,7 @@ impl Fake {
         report
     }
 
-    fn invocation(&self) -> Invocation<'static> {
+    pub(crate) fn invocation(&self) -> Invocation<'static> {
         Invocation { owner: "me", ends_at: self.now() + SignedDuration::from_secs(300) }
     }
 
@@ -309,8 +327,19 @@ impl Microsoft for Fake {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<AccessToken, TokenError> {
-        assert!(matches!(credential, Credential::ClientSecret(secret) if secret == "hunter2"));
         self.step(format!("token {tenant}"), |state| {
+            let taken = match credential {
+                Credential::ClientSecret(secret) => secret == state.secrets["client-secret"].trim(),
+                Credential::Federated(token) => token == WEB_IDENTITY,
+                Credential::Certificate(certificate) => {
+                    state.uploaded.as_ref().is_none_or(|all| all.iter().any(|one| one == certificate.digest()))
+                }
+                _ => false,
+            };
+            if !taken {
+                let message = "not registered".to_owned();
+                return Err(TokenError { status: Some(401), codes: vec![700_027], message, retry_after: None });
+            }
             if state.entra_refuses == Some(tenant) {
                 let message = "refused".to_owned();
                 return Err(TokenError { status: Some(401), codes: vec![7_000_215], message, retry_after: None });
@@ -408,6 +437,27 @@ impl Microsoft for Fake {
     }
 }
 
+impl WebIdentity for Fake {
+    async fn web_identity_token(&self, audience: &str) -> Result<Zeroizing<String>, OutsideError> {
+        assert_eq!(audience, "api://AzureADTokenExchange");
+        self.step("web identity".to_owned(), |_| Ok(Zeroizing::new(WEB_IDENTITY.to_owned()))).await
+    }
+}
+
+impl Deployment for Fake {
+    async fn answer(&self, url: &str, body: &str) -> Result<(), OutsideError> {
+        self.step("answer".to_owned(), |state| {
+            if state.deaf_deployment > 0 {
+                state.deaf_deployment -= 1;
+                return Err(down("Amazon S3"));
+            }
+            state.answers.push((url.to_owned(), serde_json::from_str(body).unwrap()));
+            Ok(())
+        })
+        .await
+    }
+}
+
 impl Secrets for Fake {
     async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
         self.step(format!("read {id}"), |state| Ok(state.secrets.get(id).cloned().map(Zeroizing::new))).await
@@ -476,6 +526,27 @@ impl StateTable for Fake {
         })
         .await
     }
+
+    async fn lifecycle_run(&self) -> Result<Option<Timestamp>, OutsideError> {
+        self.step("lifecycle run".to_owned(), |state| {
+            if state.table_down { Err(down("DynamoDB")) } else { Ok(state.lifecycle_run) }
+        })
+        .await
+    }
+
+    async fn announce_lifecycle_run(&self, latest: Option<Timestamp>, next: Timestamp) -> Result<bool, OutsideError> {
+        self.step("announce lifecycle run".to_owned(), |state| {
+            if state.table_down {
+                return Err(down("DynamoDB"));
+            }
+            let unchanged = state.lifecycle_run == latest;
+            if unchanged {
+                state.lifecycle_run = Some(next);
+            }
+            Ok(unchanged)
+        })
+        .await
+    }
 }
 
 impl EventBus for Fake {
@@ -520,7 +591,12 @@ impl Host for Fake {
 
     fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {
         static PAIR: OnceLock<KeyPair> = OnceLock::new();
-        assert!(from < self.now() && until > self.now() + SignedDuration::from_hours(365 * 24));
+        let year = SignedDuration::from_hours(365 * 24);
+        assert!(from < self.now() && until >= self.now() + year);
+        // Certificates of the app are told apart and end; for encryption any pair does.
+        if until == self.now() + year {
+            return Ok(KeyPair::generate(KeySize::Rsa2048, from, until).unwrap());
+        }
         Ok(PAIR.get_or_init(|| KeyPair::generate(KeySize::Rsa2048, from, until).unwrap()).clone())
     }
 

@@ -1,40 +1,63 @@
 //! What a run is asked to do.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::custom_resource::Request;
+
 /// A thing that the function can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Compare the subscriptions with what they should be, and repair the difference.
     Reconcile,
+    /// The same, and hand Graph a new encryption certificate.
+    Rotate,
+    /// The same as reconcile, now, since Graph said something of a subscription.
+    Lifecycle(LifecycleEvent),
+    /// CloudFormation creates, updates or deletes the stack.
+    CustomResource(Request),
+}
+
+/// What Graph said of a subscription, as the receiver put it on the bus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleEvent {
+    /// `reauthorizationRequired`, `subscriptionRemoved`, `missed`, or what Graph may say in future.
+    pub lifecycle_event: String,
+    /// The subscription.
+    pub subscription_id: Option<String>,
 }
 
 /// The event asks for something that this function does not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}")]
+#[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}} or {{\"action\":\"rotate\"}}")]
 pub struct UnknownAction(String);
 
 impl Action {
-    /// Reads an event. Only `action` chooses: an event without one, whether of a schedule or of a lifecycle notification,
-    /// asks for a run that looks at everything, which is never wrong.
+    /// Reads an event. Only `action`, and what CloudFormation and the receiver send, choose: any other event, whether of a
+    /// schedule or of something new, asks for a run that looks at everything, which is never wrong.
     ///
     /// # Errors
     /// If the action is none that is known; the error lists those that are.
     pub fn from_event(event: &Value) -> Result<Self, UnknownAction> {
         match event.get("action") {
-            None => Ok(Self::Reconcile),
-            Some(Value::String(action)) if action == "reconcile" => Ok(Self::Reconcile),
-            Some(Value::String(other)) => Err(UnknownAction(format!("there is no action '{}'", printable(other)))),
+            None => Ok(Self::without_a_word(event)),
+            Some(Value::String(action)) => match action.as_str() {
+                "reconcile" => Ok(Self::Reconcile),
+                "rotate" => Ok(Self::Rotate),
+                other => Err(UnknownAction(format!("there is no action '{}'", printable(other)))),
+            },
             Some(_) => Err(UnknownAction("the action is not a text".to_owned())),
         }
     }
 
-    /// The word for it in events and reports.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Reconcile => "reconcile",
+    fn without_a_word(event: &Value) -> Self {
+        if let Some(request) = Request::from_event(event) {
+            return Self::CustomResource(request);
         }
+        let lifecycle = event.get("detail-type").is_some_and(|kind| kind == "Subscription Lifecycle");
+        let detail = event.get("detail").filter(|_| lifecycle);
+        detail.and_then(|detail| LifecycleEvent::deserialize(detail).ok()).map_or(Self::Reconcile, Self::Lifecycle)
     }
 }
 
@@ -55,6 +78,8 @@ mod tests {
             json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"}),
             json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}),
             json!({"detail-type": "Subscription Lifecycle", "source": "teams-emergency-alerts", "detail": {"x": 1}}),
+            json!({"detail-type": "Scheduled Event", "detail": {"lifecycleEvent": "missed"}}),
+            json!({"RequestType": "Create"}),
             json!({}),
             json!(null),
             json!("now"),
@@ -70,10 +95,29 @@ mod tests {
     }
 
     #[test]
+    fn the_receiver_passes_on_what_graph_says() {
+        let detail = json!({"tenantId": "t", "subscriptionId": "s1", "lifecycleEvent": "missed",
+            "subscriptionExpirationDateTime": null, "clientStateMatches": true, "receivedAt": "2026-11-23T10:00:00Z"});
+        let event =
+            json!({"detail-type": "Subscription Lifecycle", "source": "teams-emergency-alerts", "detail": detail});
+        let expected = LifecycleEvent { lifecycle_event: "missed".to_owned(), subscription_id: Some("s1".to_owned()) };
+        assert_eq!(Action::from_event(&event), Ok(Action::Lifecycle(expected)));
+    }
+
+    #[test]
+    fn a_word_chooses() {
+        let asked = |word: &str| Action::from_event(&json!({"action": word}));
+        assert_eq!(asked("rotate"), Ok(Action::Rotate));
+    }
+
+    #[test]
     fn another_action_is_told_what_is_known() {
         for event in [json!({"action": "explode"}), json!({"action": 1}), json!({"action": null})] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
-            assert!(sentence.ends_with(r#"what can be asked for is {"action":"reconcile"}"#), "{sentence}");
+            assert!(
+                sentence.ends_with(r#"what can be asked for is {"action":"reconcile"} or {"action":"rotate"}"#),
+                "{sentence}"
+            );
         }
         let sentence = Action::from_event(&json!({"action": "ex\nplode"})).unwrap_err().to_string();
         assert!(sentence.starts_with("there is no action 'explode'"), "{sentence}");

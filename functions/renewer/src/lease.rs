@@ -1,8 +1,13 @@
 //! One run at a time: two that plan on the same list would each create what is missing.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::ports::World;
+
+/// How long who has patience waits before it asks for the lease again.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
 
 /// Whether a run may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +19,17 @@ pub enum Lease {
     /// The state table cannot be reached. The run begins all the same: subscriptions end whether or not the table answers,
     /// and Graph itself refuses a second one for the same policy.
     Unreachable(String),
+}
+
+/// Tries to take the lease, again and again until `patience` ends if another run holds it.
+pub async fn take_in_time(world: &impl World, owner: &str, until: Timestamp, patience: Timestamp) -> Lease {
+    loop {
+        let lease = take(world, owner, until).await;
+        if lease != Lease::Held || world.now() >= patience {
+            return lease;
+        }
+        world.sleep(BETWEEN_ATTEMPTS).await;
+    }
 }
 
 /// Tries to take the lease until a time by which the run has surely ended.

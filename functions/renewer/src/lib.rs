@@ -1,12 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 pub mod act;
+pub mod app_certificates;
 pub mod aws;
 pub mod calls;
 pub mod config;
+pub mod credential;
+pub mod custom_resource;
 pub mod input;
 pub mod keyring;
 pub mod lease;
+pub mod lifecycle;
 pub mod metrics;
 pub mod observe;
 pub mod plan;

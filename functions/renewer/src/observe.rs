@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How many calls are under way at the same time.
-pub const CONCURRENCY: usize = 8;
+pub const CONCURRENCY: usize = 16;
 
 /// What could be observed.
 pub struct Observation {

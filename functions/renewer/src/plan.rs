@@ -13,10 +13,8 @@ pub struct Desired<'a> {
     pub policies: &'a Policies,
     /// Where they deliver.
     pub notification_url: &'a str,
-    /// The client state for new ones.
-    pub client_state_id: &'a str,
-    /// The client states that the receiver accepts.
-    pub client_state_ids: Vec<&'a str>,
+    /// The names of the client states that the receiver accepts.
+    pub client_state_ids: Vec<String>,
 }
 
 /// What is.
@@ -64,8 +62,8 @@ pub struct Renew {
 pub struct Create {
     /// Its policy.
     pub policy: Policy,
-    /// The name of its client state.
-    pub client_state_id: String,
+    /// The name of the client state that an unfinished attempt may have given it; `None` for a fresh one.
+    pub client_state_id: Option<String>,
     /// The record of the policy's last subscription, or of an attempt whose end is unknown.
     pub previous: Option<Record>,
     /// Whether what is in the way may be deleted: not if the state table cannot be read.
@@ -107,7 +105,7 @@ pub fn plan(desired: &Desired<'_>, observed: &Observed, now: Timestamp) -> Vec<A
             let ours: Vec<_> = ours.iter().copied().filter(|one| watches(one, policy)).collect();
             match &observed.records {
                 Some(records) => actions.push(for_policy(desired, policy, &ours, record_of(records, policy))),
-                None => actions.extend(without_records(desired, policy, ours)),
+                None => actions.extend(without_records(policy, ours)),
             }
         }
         let Some(records) = &observed.records else { continue };
@@ -138,7 +136,7 @@ pub fn watches(subscription: &Subscription, policy: &Policy) -> bool {
 /// must never pass for a good one.
 #[must_use]
 pub fn proven_state<'a>(
-    desired: &Desired<'_>,
+    is_known: impl Fn(&str) -> bool,
     record: Option<&'a Record>,
     subscription: &Subscription,
 ) -> Option<&'a str> {
@@ -148,7 +146,7 @@ pub fn proven_state<'a>(
         None => record.subscription_expires_at == Some(subscription.expires_at),
     };
     let state = record.client_state_id.as_str();
-    (proves && desired.client_state_ids.contains(&state)).then_some(state)
+    (proves && is_known(state)).then_some(state)
 }
 
 fn record_of<'a>(records: &'a [Record], policy: &Policy) -> Option<&'a Record> {
@@ -156,13 +154,15 @@ fn record_of<'a>(records: &'a [Record], policy: &Policy) -> Option<&'a Record> {
 }
 
 fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], record: Option<&Record>) -> Action {
-    let useful =
-        |one: &&&Subscription| one.lifecycle_notification_url.is_some() && proven_state(desired, record, one).is_some();
+    let is_known = |id: &str| desired.client_state_ids.iter().any(|known| known == id);
+    let useful = |one: &&&Subscription| {
+        one.lifecycle_notification_url.is_some() && proven_state(is_known, record, one).is_some()
+    };
     if let Some(&kept) = ours.iter().filter(useful).max_by_key(|one| one.expires_at) {
         return Action::Renew(Renew {
             policy: policy.clone(),
             subscription: kept.clone(),
-            client_state_id: proven_state(desired, record, kept).map(ToOwned::to_owned),
+            client_state_id: proven_state(is_known, record, kept).map(ToOwned::to_owned),
             adopted: record.is_some_and(Record::is_intent),
             duplicates: ours.iter().filter(|one| one.id != kept.id).map(|one| one.id.clone()).collect(),
         });
@@ -171,11 +171,10 @@ fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], re
     let lost = record.and_then(|record| {
         record.subscription_id.as_ref().filter(|id| !listed(id)).or(record.replaces.as_ref()).cloned()
     });
-    let intent = record
-        .filter(|record| record.is_intent() && desired.client_state_ids.contains(&record.client_state_id.as_str()));
+    let intent = record.filter(|record| record.is_intent() && is_known(&record.client_state_id));
     let create = Create {
         policy: policy.clone(),
-        client_state_id: intent.map_or(desired.client_state_id, |record| &record.client_state_id).to_owned(),
+        client_state_id: intent.map(|record| record.client_state_id.clone()),
         previous: record.cloned(),
         may_delete: true,
         lost,
@@ -183,7 +182,7 @@ fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], re
     if ours.is_empty() {
         return Action::Create(create);
     }
-    let proven = ours.iter().any(|one| proven_state(desired, record, one).is_some());
+    let proven = ours.iter().any(|one| proven_state(is_known, record, one).is_some());
     Action::Replace(Replace {
         policy: policy.clone(),
         ids: ours.iter().map(|one| one.id.clone()).collect(),
@@ -193,11 +192,11 @@ fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], re
 }
 
 /// Nothing is deleted: whichever subscription is the one with the known client state, it is renewed with the others.
-fn without_records(desired: &Desired<'_>, policy: &Policy, ours: Vec<&Subscription>) -> Vec<Action> {
+fn without_records(policy: &Policy, ours: Vec<&Subscription>) -> Vec<Action> {
     if ours.is_empty() {
         return vec![Action::Create(Create {
             policy: policy.clone(),
-            client_state_id: desired.client_state_id.to_owned(),
+            client_state_id: None,
             previous: None,
             may_delete: false,
             lost: None,
@@ -250,8 +249,7 @@ mod tests {
         let desired = Desired {
             policies: &config.policies,
             notification_url: URL,
-            client_state_id: "current",
-            client_state_ids: vec!["older", "current"],
+            client_state_ids: vec!["older".to_owned(), "current".to_owned()],
         };
         let observed = Observed { tenants: vec![(TENANT.parse().unwrap(), listed)], records };
         plan(&desired, &observed, START).iter().map(line).collect()
@@ -260,6 +258,7 @@ mod tests {
     /// An action in one line, so that the cases read as a table.
     fn line(action: &Action) -> String {
         let lost = |create: &Create| create.lost.as_ref().map(|id| format!(" for {id}")).unwrap_or_default();
+        let state = |create: &Create| create.client_state_id.clone().unwrap_or_else(|| "a fresh state".to_owned());
         match action {
             Action::Renew(renew) => format!(
                 "{} {} {}{}{}",
@@ -275,13 +274,13 @@ mod tests {
             ),
             Action::Create(create) => {
                 let kind = if create.may_delete { "create" } else { "add" };
-                format!("{kind} {} with {}{}", create.policy.name, create.client_state_id, lost(create))
+                format!("{kind} {} with {}{}", create.policy.name, state(create), lost(create))
             }
             Action::Replace(replace) => format!(
                 "replace {} {} with {}{}{}",
                 replace.policy.name,
                 replace.ids.join(","),
-                replace.create.client_state_id,
+                state(&replace.create),
                 lost(&replace.create),
                 if replace.why == NO_LIFECYCLE { " (lifecycle)" } else { "" },
             ),
@@ -307,7 +306,7 @@ mod tests {
         let known = || record("Global", Some("s1"), "current");
         let lost_before = Record { replaces: Some("s0".to_owned()), ..record("Global", None, "older") };
         for (situation, listed, records, expected) in [
-            ("nothing", vec![], vec![], "create Global with current"),
+            ("nothing", vec![], vec![], "create Global with a fresh state"),
             ("known", vec![one()], vec![known()], "renew Global s1 with current"),
             (
                 "known by an older state",
@@ -315,24 +314,24 @@ mod tests {
                 vec![record("Global", Some("s1"), "older")],
                 "renew Global s1 with older",
             ),
-            ("unrecorded", vec![one()], vec![], "replace Global s1 with current"),
+            ("unrecorded", vec![one()], vec![], "replace Global s1 with a fresh state"),
             (
                 "recorded for another policy",
                 vec![one()],
                 vec![record("Other", Some("s1"), "current")],
-                "replace Global s1 with current",
+                "replace Global s1 with a fresh state",
             ),
             (
                 "recorded under another id",
                 vec![one()],
                 vec![record("Global", Some("s0"), "current")],
-                "replace Global s1 with current for s0",
+                "replace Global s1 with a fresh state for s0",
             ),
             (
                 "recorded with a lost state",
                 vec![one()],
                 vec![record("Global", Some("s1"), "gone")],
-                "replace Global s1 with current",
+                "replace Global s1 with a fresh state",
             ),
             ("unfinished attempt", vec![one()], vec![record("Global", None, "older")], "adopt Global s1 with older"),
             (
@@ -342,14 +341,19 @@ mod tests {
                 "replace Global s1 with older",
             ),
             ("attempt that came to nothing", vec![], vec![record("Global", None, "older")], "create Global with older"),
-            ("attempt with a lost state", vec![], vec![record("Global", None, "gone")], "create Global with current"),
-            ("lost", vec![], vec![known()], "create Global with current for s1"),
+            (
+                "attempt with a lost state",
+                vec![],
+                vec![record("Global", None, "gone")],
+                "create Global with a fresh state",
+            ),
+            ("lost", vec![], vec![known()], "create Global with a fresh state for s1"),
             ("still lost", vec![], vec![lost_before], "create Global with older for s0"),
-            ("ended", vec![ended()], vec![known()], "create Global with current for s1"),
-            ("no lifecycle address", vec![bare()], vec![known()], "replace Global s1 with current (lifecycle)"),
-            ("of another program", vec![foreign()], vec![], "create Global with current"),
+            ("ended", vec![ended()], vec![known()], "create Global with a fresh state for s1"),
+            ("no lifecycle address", vec![bare()], vec![known()], "replace Global s1 with a fresh state (lifecycle)"),
+            ("of another program", vec![foreign()], vec![], "create Global with a fresh state"),
             ("twins, one known", vec![one(), later("s2")], vec![known()], "renew Global s1 with current not s2"),
-            ("twins, none known", vec![one(), later("s2")], vec![], "replace Global s1,s2 with current"),
+            ("twins, none known", vec![one(), later("s2")], vec![], "replace Global s1,s2 with a fresh state"),
         ] {
             let actions = planned("Global", listed, Some(records));
             assert_eq!(actions.first().map(String::as_str), Some(expected), "{situation}");
@@ -380,7 +384,7 @@ mod tests {
             changed(subscription("s2", "Global"), |one| one.lifecycle_notification_url = None),
             subscription("s3", "Gone"),
         ];
-        let expected = ["renew Global s1", "renew Global s2", "add Warehouse with current"];
+        let expected = ["renew Global s1", "renew Global s2", "add Warehouse with a fresh state"];
         assert_eq!(planned("Global,Warehouse", listed, None), expected);
     }
 
@@ -391,7 +395,7 @@ mod tests {
             ..record("Gone", Some("s9"), "current")
         };
         let actions = planned(&format!("Global,{OTHER}/Global"), vec![], Some(vec![other]));
-        assert_eq!(actions, ["create Global with current"]);
+        assert_eq!(actions, ["create Global with a fresh state"]);
     }
 
     #[test]

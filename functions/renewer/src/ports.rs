@@ -54,6 +54,12 @@ pub trait Microsoft {
     fn delete(&self, token: &AccessToken, id: &str) -> impl Future<Output = Result<(), GraphError>>;
 }
 
+/// AWS Security Token Service: IAM's outbound identity federation.
+pub trait WebIdentity {
+    /// A token by which AWS says to another service which role asks: signed RS256, for one audience, good for minutes.
+    fn web_identity_token(&self, audience: &str) -> impl Future<Output = Result<Zeroizing<String>, OutsideError>>;
+}
+
 /// AWS Secrets Manager.
 pub trait Secrets {
     /// A secret's current value; `None` if it has none yet.
@@ -79,6 +85,14 @@ pub trait StateTable {
     fn put_record(&self, record: &Record) -> impl Future<Output = Result<(), OutsideError>>;
     /// Deletes a policy's record.
     fn delete_record(&self, policy: &Policy) -> impl Future<Output = Result<(), OutsideError>>;
+    /// When the latest run begins, or is to begin, that a lifecycle event asked for.
+    fn lifecycle_run(&self) -> impl Future<Output = Result<Option<Timestamp>, OutsideError>>;
+    /// Announces such a run, if the latest one is still `latest`; says whether it was.
+    fn announce_lifecycle_run(
+        &self,
+        latest: Option<Timestamp>,
+        next: Timestamp,
+    ) -> impl Future<Output = Result<bool, OutsideError>>;
 }
 
 /// The event bus.
@@ -114,7 +128,67 @@ pub trait Host {
     fn emit(&self, line: &str);
 }
 
-/// All of it.
-pub trait World: Microsoft + Secrets + StateTable + EventBus + Host {}
+/// What keeping the subscriptions needs.
+pub trait World: Microsoft + WebIdentity + Secrets + StateTable + EventBus + Host {}
 
-impl<W: Microsoft + Secrets + StateTable + EventBus + Host> World for W {}
+impl<W: Microsoft + WebIdentity + Secrets + StateTable + EventBus + Host> World for W {}
+
+/// AWS CloudFormation, as it waits for a custom resource.
+pub trait Deployment {
+    /// Answers a request at the address that came with it.
+    fn answer(&self, url: &str, body: &str) -> impl Future<Output = Result<(), OutsideError>>;
+}
+
+/// Amazon SNS, as far as a check looks at it.
+pub trait Topics {
+    /// The subscriptions of a topic.
+    fn subscribers(&self, topic_arn: &str) -> impl Future<Output = Result<Subscribers, OutsideError>>;
+}
+
+/// How many subscriptions a topic has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscribers {
+    /// Those that get what is published.
+    pub confirmed: u64,
+    /// Those that get nothing until somebody confirms them.
+    pub pending: u64,
+}
+
+/// Amazon CloudWatch, as far as a check looks at it.
+pub trait Alarms {
+    /// The stack's alarms.
+    fn alarms(&self) -> impl Future<Output = Result<Vec<Alarm>, OutsideError>>;
+}
+
+/// An alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// Its name.
+    pub name: String,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    pub state: String,
+    /// What it means and what to do, as the template has it.
+    pub description: String,
+}
+
+/// The system's own address, as Graph sees it.
+pub trait Endpoint {
+    /// Asks the address to repeat a validation token, as Graph does before it accepts a subscription, and gives the answer.
+    fn handshake(&self, url: &str, token: &str) -> impl Future<Output = Result<HandshakeAnswer, OutsideError>>;
+}
+
+/// What the address answered to a validation request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandshakeAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `Content-Type`.
+    pub content_type: String,
+    /// The body, of bounded length.
+    pub body: String,
+}
+
+/// All of the outside world that an invocation may touch.
+pub trait Outside: World + Deployment {}
+
+impl<O: World + Deployment> Outside for O {}

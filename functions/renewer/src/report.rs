@@ -4,6 +4,8 @@ use graph_notifications::{Policy, PolicyName, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::input::LifecycleEvent;
+
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,6 +17,9 @@ pub struct Report {
     /// Why the run did nothing, if it did nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<&'static str>,
+    /// What Graph said that made the run begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<LifecycleEvent>,
     /// When the run began.
     pub started_at: Timestamp,
     /// How long it took.
@@ -94,6 +99,10 @@ pub struct KeyringReport {
     pub certificate_id: Option<String>,
     /// Whether the run wrote the keyring.
     pub written: bool,
+    /// Whether the certificate is a new one, in the place of another.
+    pub rotated: bool,
+    /// The certificates whose keys were removed, since nothing has referred to them for two days.
+    pub removed_certificate_ids: Vec<String>,
 }
 
 /// Entra's signing keys after a run.
@@ -166,6 +175,7 @@ mod tests {
             action: "reconcile",
             ok: true,
             skipped: None,
+            lifecycle: None,
             started_at: start,
             duration_ms: 12,
             policies: vec![PolicyReport {
@@ -179,7 +189,7 @@ mod tests {
                 lost: Some("s1".to_owned()),
             }],
             strays: Vec::new(),
-            keyring: KeyringReport { certificate_id: Some("key-1".to_owned()), written: false },
+            keyring: KeyringReport { certificate_id: Some("key-1".to_owned()), ..KeyringReport::default() },
             signing_keys: SigningKeysReport { count: 3, fetched_at: Some(start) },
             problems: Vec::new(),
         };
@@ -190,7 +200,7 @@ mod tests {
                 "subscriptionId": "s2", "expiresAt": "2025-11-24T16:00:00Z", "secondsRemaining": 84600, "explanation": null,
             }],
             "strays": [],
-            "keyring": {"certificateId": "key-1", "written": false},
+            "keyring": {"certificateId": "key-1", "written": false, "rotated": false, "removedCertificateIds": []},
             "signingKeys": {"count": 3, "fetchedAt": "2025-11-24T16:00:00Z"},
             "problems": [],
         });

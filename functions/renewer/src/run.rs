@@ -1,30 +1,39 @@
-//! One run, from the lease to the report.
+//! One invocation: what is asked for, from the lease to the report.
 
 use std::cell::RefCell;
 
-use graph_subscriptions::Credential;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Diagnostic;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     act::{Acting, seconds_remaining},
-    calls::Calls,
-    config::Config,
-    input::{Action, UnknownAction},
-    keyring::{self, Prepared},
+    app_certificates::AppCertificates,
+    calls::{Calls, pause},
+    config::{Config, CredentialKind},
+    custom_resource::{self, Request, RequestType, Verdict},
+    input::{Action, LifecycleEvent, UnknownAction},
+    keyring::{InUse, KeyringStore},
     lease::{self, Lease},
+    lifecycle::{self, Turn},
     metrics,
-    observe::observe,
+    observe::{Observation, observe},
     plan::{Desired, plan},
-    ports::World,
+    ports::{Outside, World},
     records::Record,
-    report::{KeyringReport, Outcome, PolicyReport, Report, SigningKeysReport, StrayReport},
+    report::{KeyringReport, Outcome, PolicyReport, Report, SigningKeysReport},
 };
 
 /// No call to Microsoft begins in this last part of the time that the function has: what is under way can end, and what
 /// came of it can be recorded.
-const RESERVE: SignedDuration = SignedDuration::from_secs(50);
+pub const RESERVE: SignedDuration = SignedDuration::from_secs(50);
+
+/// How long a run that somebody waits for leaves itself, at least, when it waits for another to end.
+const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(60);
+
+/// How often CloudFormation is told the same thing, until it listens.
+const ANSWERS: u32 = 4;
 
 /// Who runs, and until when.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +42,53 @@ pub struct Invocation<'a> {
     pub owner: &'a str,
     /// When the function is ended from outside.
     pub ends_at: Timestamp,
+}
+
+/// What makes a run begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// The schedule, or somebody who looks.
+    ToReconcile,
+    /// Somebody who wants a new encryption key.
+    ToRotate,
+    /// Graph said something of a subscription.
+    ByGraph(LifecycleEvent),
+    /// A deployment, which waits for the end.
+    ByDeployment,
+}
+
+impl Asked {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::ToReconcile => "reconcile",
+            Self::ToRotate => "rotate",
+            Self::ByGraph(_) => "lifecycle",
+            Self::ByDeployment => "deployment",
+        }
+    }
+
+    /// Until when to wait for another run to end. The schedule does not: what runs does its work.
+    fn patience(&self, now: Timestamp, ends_at: Timestamp) -> Timestamp {
+        match self {
+            Self::ToReconcile => now,
+            Self::ToRotate | Self::ByGraph(_) | Self::ByDeployment => ends_at - RESERVE - SHORTEST_RUN,
+        }
+    }
+}
+
+/// What an invocation returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// A run's report.
+    Run(Box<Report>),
+    /// What a deployment was told.
+    Deployment {
+        /// Whether it goes on.
+        ok: bool,
+        /// Why, in a sentence.
+        reason: String,
+    },
 }
 
 /// The invocation failed.
@@ -47,6 +103,9 @@ pub enum RunError {
     /// There are subscriptions, but none could be renewed.
     #[error("no subscription could be renewed: {0}")]
     NothingRenewed(String),
+    /// CloudFormation waits for an answer that could not be sent.
+    #[error("CloudFormation cannot be told what came of the deployment: {0}")]
+    DeploymentUnanswered(String),
 }
 
 impl From<RunError> for Diagnostic {
@@ -55,6 +114,7 @@ impl From<RunError> for Diagnostic {
             RunError::UnknownAction(_) => "UnknownAction",
             RunError::PolicyUnwatched(_) => "PolicyUnwatched",
             RunError::NothingRenewed(_) => "NothingRenewed",
+            RunError::DeploymentUnanswered(_) => "DeploymentUnanswered",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
@@ -63,25 +123,63 @@ impl From<RunError> for Diagnostic {
 /// Does what the event asks for, and logs the report.
 ///
 /// # Errors
-/// If the event asks for something unknown, or if afterwards a policy is unwatched or none could be renewed: then the invocation
-/// must fail, so that it is repeated and noticed.
+/// If the event asks for something unknown, if after a run a policy is unwatched or none could be renewed, or if a deployment
+/// cannot be answered: then the invocation must fail, so that it is repeated and noticed.
 pub async fn handle(
-    world: &impl World,
+    outside: &impl Outside,
     config: &Config,
     event: &Value,
     invocation: Invocation<'_>,
-) -> Result<Report, RunError> {
-    let report = match Action::from_event(event)? {
-        Action::Reconcile => reconcile(world, config, invocation).await,
+) -> Result<Answer, RunError> {
+    let asked = match Action::from_event(event)? {
+        Action::Reconcile => Asked::ToReconcile,
+        Action::Rotate => Asked::ToRotate,
+        Action::Lifecycle(event) => Asked::ByGraph(event),
+        Action::CustomResource(request) => return deploy(outside, config, &request, invocation).await,
     };
-    let text = serde_json::to_string(&report).unwrap_or_default();
-    let verdict = verdict(&report);
-    match &verdict {
+    let report = reconcile(outside, config, invocation, &asked).await;
+    log(&report);
+    verdict(&report).map(|()| Answer::Run(Box::new(report)))
+}
+
+/// Does what a deployment needs, and tells CloudFormation what came of it.
+async fn deploy(
+    outside: &impl Outside,
+    config: &Config,
+    request: &Request,
+    invocation: Invocation<'_>,
+) -> Result<Answer, RunError> {
+    let verdict = match request.kind {
+        _ if !request.is_enabled() => Verdict::Success("The parameter SubscribeOnDeploy is No.".to_owned()),
+        RequestType::Delete => custom_resource::remove_all(outside, config, invocation).await,
+        RequestType::Create | RequestType::Update => {
+            let report = reconcile(outside, config, invocation, &Asked::ByDeployment).await;
+            log(&report);
+            custom_resource::verdict(&report)
+        }
+    };
+    let mut attempt = 0;
+    while let Err(error) = custom_resource::answer(outside, request, &verdict).await {
+        attempt += 1;
+        if attempt >= ANSWERS || !pause(outside, invocation.ends_at, attempt, None).await {
+            return Err(RunError::DeploymentUnanswered(error.to_string()));
+        }
+    }
+    let (ok, reason) = match verdict {
+        Verdict::Success(reason) => (true, reason),
+        Verdict::Failed(reason) => (false, reason),
+    };
+    tracing::info!(ok, reason, "CloudFormation was answered");
+    Ok(Answer::Deployment { ok, reason })
+}
+
+fn log(report: &Report) {
+    let text = serde_json::to_string(report).unwrap_or_default();
+    match verdict(report) {
         Ok(()) if report.ok => tracing::info!(report = text, "reconciled"),
         Ok(()) => tracing::warn!(report = text, "reconciled with problems"),
         Err(error) => tracing::error!(report = text, %error, "not reconciled"),
     }
-    verdict.map(|()| report)
 }
 
 /// Whether what a run left behind is good enough for the invocation to count as a success.
@@ -110,13 +208,13 @@ pub fn verdict(report: &Report) -> Result<(), RunError> {
 }
 
 /// Compares the subscriptions with what they should be, and repairs the difference. Whatever goes wrong is in the report.
-pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocation<'_>) -> Report {
-    let started_at = world.now();
+pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocation<'_>, asked: &Asked) -> Report {
     let mut report = Report {
-        action: Action::Reconcile.word(),
+        action: asked.word(),
         ok: false,
         skipped: None,
-        started_at,
+        lifecycle: None,
+        started_at: world.now(),
         duration_ms: 0,
         policies: Vec::new(),
         strays: Vec::new(),
@@ -124,7 +222,16 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
         signing_keys: SigningKeysReport::default(),
         problems: Vec::new(),
     };
-    let lease = lease::take(world, invocation.owner, invocation.ends_at).await;
+    if let Asked::ByGraph(event) = asked {
+        report.lifecycle = Some(event.clone());
+        if let Turn::Leave(why) = lifecycle::turn(world, event).await {
+            report.ok = true;
+            report.skipped = Some(why);
+            return report;
+        }
+    }
+    let patience = asked.patience(world.now(), invocation.ends_at);
+    let lease = lease::take_in_time(world, invocation.owner, invocation.ends_at, patience).await;
     match &lease {
         Lease::Taken => {}
         Lease::Held => {
@@ -134,12 +241,7 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
         }
         Lease::Unreachable(error) => report.problems.push(format!("the run goes on without a lease: {error}")),
     }
-    let done = reconcile_alone(world, config, invocation.ends_at - RESERVE).await;
-    report.policies = done.policies;
-    report.strays = done.strays;
-    report.keyring = done.keyring;
-    report.signing_keys = done.signing_keys;
-    report.problems.extend(done.problems);
+    reconcile_alone(world, config, invocation.ends_at - RESERVE, asked, &mut report).await;
 
     let position = |policy: &PolicyReport| config.policies.iter().position(|one| *one == policy.policy());
     report.policies.sort_by_key(position);
@@ -156,105 +258,130 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
     report.ok = report.problems.is_empty()
         && report.policies.iter().all(|policy| policy.outcome != Outcome::Failed)
         && report.strays.iter().all(|stray| stray.deleted);
-    report.duration_ms = i64::try_from(world.now().duration_since(started_at).as_millis()).unwrap_or(i64::MAX);
+    let duration = world.now().duration_since(report.started_at);
+    report.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     for line in metrics::lines(&report, &config.function_name, world.now()) {
         world.emit(&line);
     }
     report
 }
 
-#[derive(Default)]
-struct Done {
-    policies: Vec<PolicyReport>,
-    strays: Vec<StrayReport>,
-    keyring: KeyringReport,
-    signing_keys: SigningKeysReport,
-    problems: Vec<String>,
-}
-
-async fn reconcile_alone(world: &impl World, config: &Config, deadline: Timestamp) -> Done {
-    let mut done = Done::default();
-    let tenants = config.policies.tenants();
-    let prepared = match keyring::prepare(world, &config.keyring_secret_id, &tenants, deadline).await {
-        Ok(prepared) => prepared,
-        Err(sentence) => return all_failed(world, config, done, &sentence).await,
+/// The run itself, while no other is under way.
+async fn reconcile_alone(world: &impl World, config: &Config, deadline: Timestamp, asked: &Asked, report: &mut Report) {
+    let keyring = match KeyringStore::read(world, &config.keyring_secret_id).await {
+        Ok(keyring) => keyring,
+        Err(sentence) => return all_failed(world, config, &sentence, report).await,
     };
-    done.problems.extend(prepared.problems.iter().cloned());
-    done.keyring.written = prepared.written;
-    done.keyring.certificate_id = prepared.key().map(|key| key.certificate_id.clone());
-    if let Some(keys) = &prepared.keyring.signing_keys {
-        done.signing_keys = SigningKeysReport { count: keys.keys.len(), fetched_at: Some(keys.fetched_at) };
-    }
-    let credential = match credential(world, config).await {
-        Ok(credential) => credential,
-        Err(sentence) => return all_failed(world, config, done, &sentence).await,
+    let prepared = keyring.prepare(config, *asked == Asked::ToRotate, deadline).await;
+    let done = match prepared {
+        Ok(preparation) => {
+            report.keyring.rotated = preparation.rotated;
+            report.problems.extend(preparation.problems);
+            prepare_app_certificates(world, config, report).await;
+            with_keyring(world, config, deadline, &keyring, report).await
+        }
+        Err(sentence) => Err(sentence),
     };
-    match with_keys(world, config, deadline, &prepared, &credential, &mut done).await {
-        Ok(()) => done,
-        Err(sentence) => all_failed(world, config, done, &sentence).await,
+    report.keyring.written = keyring.was_written();
+    report.keyring.certificate_id = keyring.current_key().map(|key| key.certificate_id);
+    if let Some(keys) = keyring.copy().signing_keys {
+        report.signing_keys = SigningKeysReport { count: keys.keys.len(), fetched_at: Some(keys.fetched_at) };
+    }
+    if let Err(sentence) = done {
+        all_failed(world, config, &sentence, report).await;
     }
 }
 
-/// Read in each run: a secret that was replaced takes effect at once.
-async fn credential(world: &impl World, config: &Config) -> Result<Credential, String> {
-    let id = &config.client_secret_id;
-    match world.read(id).await {
-        Ok(Some(secret)) if !secret.trim().is_empty() => Ok(Credential::ClientSecret(secret.trim().to_owned())),
-        Ok(_) => Err(format!("the secret {id} is empty: set the parameter ClientSecret")),
-        Err(error) => Err(format!("the client secret cannot be read from the secret {id}: {error}")),
+/// The certificates by which the app signs in, if it does so.
+async fn prepare_app_certificates(world: &impl World, config: &Config, report: &mut Report) {
+    let CredentialKind::Certificate(id) = &config.credential else { return };
+    match AppCertificates::prepare(world, id).await {
+        Ok((_, false)) => {}
+        Ok((_, true)) => report.problems.push(
+            "the app has a new certificate, which an administrator must upload to Microsoft Entra: the action check prints it"
+                .to_owned(),
+        ),
+        Err(sentence) => report.problems.push(sentence),
     }
 }
 
-async fn with_keys(
-    world: &impl World,
+async fn with_keyring<W: World>(
+    world: &W,
     config: &Config,
     deadline: Timestamp,
-    prepared: &Prepared,
-    credential: &Credential,
-    done: &mut Done,
+    keyring: &KeyringStore<'_, W>,
+    report: &mut Report,
 ) -> Result<(), String> {
-    let (Some(key), Some(state)) = (prepared.key(), prepared.client_state()) else {
-        return Err("the keyring has no current key or client state".to_owned());
-    };
+    let key = keyring.current_key().ok_or("the keyring has no current key")?;
     let certificate =
         key.pair.certificate_base64().map_err(|error| format!("the certificate cannot be written: {error}"))?;
     let desired = Desired {
         policies: &config.policies,
         notification_url: &config.notification_url,
-        client_state_id: &state.id,
-        client_state_ids: prepared.keyring.client_states.iter().map(|state| state.id.as_str()).collect(),
+        client_state_ids: keyring.copy().client_states.iter().map(|state| state.id.clone()).collect(),
     };
     let tenants = config.policies.tenants();
-    let calls = Calls::new(world, deadline, credential, &tenants);
+    let calls = Calls::new(world, config, deadline, &tenants);
     let observation = observe(&calls, &tenants).await;
-    done.problems.extend(observation.problems);
+    report.problems.extend(observation.problems.iter().cloned());
     let actions = plan(&desired, &observation.observed, world.now());
     let problems = RefCell::default();
     let acting = Acting {
         calls: &calls,
         desired: &desired,
-        keyring: &prepared.keyring,
+        keyring,
         certificate: &certificate,
         certificate_id: &key.certificate_id,
         problems: &problems,
+        may_exchange: &tokio::sync::Mutex::new(true),
     };
     let acted = acting.act(actions).await;
-    done.policies = acted.policies;
-    done.strays = acted.strays;
-    done.problems.extend(problems.into_inner());
+    report.policies = acted.policies;
+    report.strays = acted.strays;
+    report.problems.extend(problems.into_inner());
+    if calls.newest_credential_was_refused() {
+        report.problems.push(
+            "Microsoft Entra does not take the app's newest certificate, and an older one serves until it ends: the \
+             action check prints the one to upload"
+                .to_owned(),
+        );
+    }
+    if let Some(in_use) = in_use(&observation, config, keyring) {
+        match keyring.tidy(&in_use).await {
+            Ok(removed) => report.keyring.removed_certificate_ids = removed,
+            Err(sentence) => report.problems.push(format!("the keyring keeps what nothing needs: {sentence}")),
+        }
+    }
     let records = observation.observed.records.unwrap_or_default();
     for (tenant, failure) in observation.unobserved {
         let policies = config.policies.iter().filter(|policy| policy.tenant == tenant);
-        done.policies.extend(policies.map(|policy| unobserved(policy, &records, &failure.to_string(), world.now())));
+        let unobserved = policies.map(|policy| unobserved(policy, &records, &failure.to_string(), world.now()));
+        report.policies.extend(unobserved);
     }
     Ok(())
 }
 
+/// What the subscriptions referred to when the run began; what it has changed is left to the next one. `None` if not all
+/// could be seen: then nothing may be taken for unused.
+fn in_use(observation: &Observation, config: &Config, keyring: &KeyringStore<'_, impl World>) -> Option<InUse> {
+    if !observation.unobserved.is_empty() {
+        return None;
+    }
+    let records = observation.observed.records.as_ref()?;
+    let listed = observation.observed.tenants.iter().flat_map(|(_, subscriptions)| subscriptions);
+    let ours = listed.filter(|one| one.notification_url == config.notification_url);
+    let of_ours = ours.filter_map(|one| one.encryption_certificate_id.clone());
+    let certificate_ids = records.iter().map(|record| record.certificate_id.clone()).chain(of_ours).collect();
+    let states = records.iter().map(|record| record.client_state_id.clone());
+    let client_state_ids = states.chain(keyring.made_client_state().map(ToOwned::to_owned)).collect();
+    Some(InUse { certificate_ids, client_state_ids })
+}
+
 /// Nothing could be done for any policy.
-async fn all_failed(world: &impl World, config: &Config, mut done: Done, sentence: &str) -> Done {
+async fn all_failed(world: &impl World, config: &Config, sentence: &str, report: &mut Report) {
     let records = world.records().await.unwrap_or_default();
-    done.policies = config.policies.iter().map(|policy| unobserved(policy, &records, sentence, world.now())).collect();
-    done
+    let failed = config.policies.iter().map(|policy| unobserved(policy, &records, sentence, world.now()));
+    report.policies = failed.collect();
 }
 
 /// What to say of a policy whose subscription could not be looked at: what was last recorded.

@@ -2,15 +2,20 @@
 
 use graph_notifications::Policy;
 use graph_subscriptions::GraphErrorKind;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
     act::LIFETIME,
+    config::{Config, CredentialKind},
     fake::{Death, Fake, Fault, OTHER, START, TENANT, URL, config, policy},
+    input::LifecycleEvent,
     ports::Host as _,
-    report::Outcome::{self, Adopted, Created, Failed, Recreated, Renewed},
-    run::{Invocation, RunError, handle, verdict},
+    report::{
+        Outcome::{self, Adopted, Created, Failed, Recreated, Renewed},
+        PolicyReport,
+    },
+    run::{Answer, Asked, Invocation, RunError, handle, reconcile, verdict},
 };
 
 const QUARTER: SignedDuration = SignedDuration::from_mins(15);
@@ -39,7 +44,8 @@ async fn the_first_run_makes_the_keyring_and_a_subscription_for_each_policy() {
     let config = config(&format!("Global,O'Hare,{OTHER}/Global"));
     let report = fake.run(&config).await;
     assert!(report.ok && report.keyring.written, "{report:?}");
-    assert!(report.policies.iter().all(|policy| policy.outcome == Created && policy.seconds_remaining == 84_600));
+    let lasts = |policy: &PolicyReport| (84_599..=84_600).contains(&policy.seconds_remaining);
+    assert!(report.policies.iter().all(|policy| policy.outcome == Created && lasts(policy)), "{report:?}");
     fake.assert_sound(&config);
     assert_eq!((fake.called("create"), fake.called("list")), (3, 2));
     let keyring = fake.keyring();
@@ -54,7 +60,9 @@ async fn a_later_run_renews_and_writes_no_secret() {
     let report = fake.run(&config("Global,Warehouse")).await;
     assert!(report.ok && !report.keyring.written, "{report:?}");
     assert_eq!(outcomes(&report), [("Global".to_owned(), Renewed), ("Warehouse".to_owned(), Renewed)]);
-    assert_eq!(report.policies[0].expires_at, Some(fake.now() + LIFETIME));
+    let longest = fake.now() + LIFETIME;
+    let ends = report.policies[0].expires_at.unwrap();
+    assert!(ends <= longest && ends > longest - SignedDuration::from_secs(1), "{report:?}");
     assert_eq!((fake.called("renew"), fake.called("create"), fake.called("write")), (2, 0, 0));
     fake.assert_sound(&config("Global,Warehouse"));
 }
@@ -257,7 +265,7 @@ async fn one_policy_or_tenant_that_fails_holds_back_no_other() {
     assert_eq!(names, expected);
     // What cannot be looked at is reported as it was last known, and the invocation is no failure yet.
     assert_eq!(report.policies[2].subscription_id.as_deref(), Some("new-6"));
-    assert_eq!(report.policies[2].seconds_remaining, 84_600 - 900);
+    assert!((83_699..=83_700).contains(&report.policies[2].seconds_remaining), "{report:?}");
     assert!(report.policies[2].explanation.as_ref().unwrap().contains("ClientSecret is wrong"), "{report:?}");
     assert_eq!(verdict(&report), Ok(()));
     assert!(fake.state.borrow().lines.last().unwrap().contains(r#""RenewalFailures":2"#));
@@ -296,28 +304,173 @@ async fn one_without_a_lifecycle_address_is_replaced() {
     fake.assert_sound(&config("Global"));
 }
 
+/// A keyring in which another key is older than the one that subscriptions have.
+fn with_an_older_key(fake: &Fake) {
+    let mut keyring = fake.keyring();
+    let mut older = keyring.keys[0].clone();
+    older.certificate_id = "key-older".to_owned();
+    keyring.keys.insert(0, older);
+    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), keyring.to_json().unwrap().to_string());
+}
+
 #[tokio::test]
-async fn a_certificate_that_a_renewal_does_not_change_is_seen() {
+async fn a_certificate_that_a_renewal_does_not_change_is_changed_by_replacing() {
     let fake = settled("Global").await;
+    with_an_older_key(&fake);
     fake.state.borrow_mut().certificate_patch_ignored = true;
-    // A certificate whose key is at hand does.
-    let other = {
-        let mut keyring = fake.keyring();
-        let mut older = keyring.keys[0].clone();
-        older.certificate_id = "key-older".to_owned();
-        keyring.keys.insert(0, older);
-        keyring.to_json().unwrap().to_string()
-    };
-    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), other);
     fake.held("new-4", |one| one.encryption_certificate_id = Some("key-older".to_owned()));
     let report = fake.run(&config("Global")).await;
-    assert_eq!((outcomes(&report), fake.called("get")), (only("Global", Renewed), 1));
-    assert!(report.policies[0].explanation.as_ref().unwrap().contains("key-older"), "{report:?}");
+    assert_eq!((outcomes(&report), fake.called("get")), (only("Global", Recreated), 2));
+    assert!(report.policies[0].explanation.as_ref().unwrap().contains("new certificate"), "{report:?}");
     fake.assert_sound(&config("Global"));
-    // One whose key is lost does not.
-    fake.held("new-4", |one| one.encryption_certificate_id = Some("key-lost".to_owned()));
+    // So it is with one whose key is lost.
+    let id = fake.ids()[0].clone();
+    fake.held(&id, |one| one.encryption_certificate_id = Some("key-lost".to_owned()));
     let report = fake.run(&config("Global")).await;
     assert_eq!(outcomes(&report), only("Global", Recreated));
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn after_a_replacement_that_failed_no_other_subscription_is_given_up_for_its_certificate() {
+    let policies = "Global,Warehouse,Lab";
+    let fake = settled(policies).await;
+    with_an_older_key(&fake);
+    fake.state.borrow_mut().certificate_patch_ignored = true;
+    for id in fake.ids() {
+        fake.held(&id, |one| one.encryption_certificate_id = Some("key-older".to_owned()));
+    }
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    let report = fake.run(&config(policies)).await;
+    let failed = report.policies.iter().filter(|policy| policy.outcome == Failed).count();
+    assert_eq!((failed, fake.ids().len(), fake.called("delete")), (1, 2, 1), "{report:?}");
+    assert!(report.policies.iter().any(|policy| {
+        policy.outcome == Renewed && policy.explanation.as_ref().is_some_and(|why| why.contains("key is at hand"))
+    }));
+    fake.run(&config(policies)).await;
+    fake.assert_sound(&config(policies));
+}
+
+#[tokio::test]
+async fn a_new_key_is_stored_and_then_given_to_every_subscription() {
+    for ignored in [false, true] {
+        let fake = settled("Global,Warehouse").await;
+        fake.state.borrow_mut().certificate_patch_ignored = ignored;
+        let old = fake.keyring().keys[0].certificate_id.clone();
+        let report = fake.run_for(&config("Global,Warehouse"), &Asked::ToRotate).await;
+        assert!(report.ok && report.keyring.rotated && report.action == "rotate", "{report:?}");
+        let keyring = fake.keyring();
+        assert_eq!((keyring.keys.len(), &keyring.keys[0].certificate_id), (2, &old));
+        let new = keyring.keys[1].certificate_id.clone();
+        assert_eq!(report.keyring.certificate_id.as_ref(), Some(&new));
+        let used = |held: &crate::fake::Held| held.subscription.encryption_certificate_id.clone();
+        assert!(fake.state.borrow().held.iter().all(|held| used(held).as_ref() == Some(&new)));
+        fake.assert_sound(&config("Global,Warehouse"));
+        // The old one stays for two days after the last reference to it, which this run has still seen.
+        fake.advance(QUARTER);
+        assert!(fake.run(&config("Global,Warehouse")).await.keyring.removed_certificate_ids.is_empty());
+        assert!(fake.keyring().keys[0].retired_at.is_some());
+        fake.advance(SignedDuration::from_hours(47));
+        fake.run(&config("Global,Warehouse")).await;
+        assert_eq!(fake.keyring().keys.len(), 2);
+        fake.state.borrow_mut().held.iter_mut().for_each(|held| held.subscription.expires_at = START + LIFETIME * 4);
+        fake.advance(SignedDuration::from_hours(1));
+        let report = fake.run(&config("Global,Warehouse")).await;
+        assert_eq!((report.keyring.removed_certificate_ids, fake.keyring().keys.len()), (vec![old], 1));
+        fake.assert_sound(&config("Global,Warehouse"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_due_is_changed_in_the_night() {
+    let fake = settled("Global").await;
+    // START is 16:00 UTC; ninety days later the key is due, and the night begins ten hours after that.
+    let rotated_at = async |elapsed: SignedDuration| {
+        fake.state.borrow_mut().elapsed = elapsed;
+        let now = fake.now();
+        fake.state.borrow_mut().held.iter_mut().for_each(|held| held.subscription.expires_at = now + QUARTER);
+        fake.run(&config("Global")).await.keyring.rotated
+    };
+    let due = SignedDuration::from_hours(90 * 24);
+    assert!(!rotated_at(due - SignedDuration::from_hours(14)).await, "it is night, but the key is not due");
+    assert!(!rotated_at(due + SignedDuration::from_hours(9)).await, "it is due, but the evening is not over");
+    assert!(rotated_at(due + SignedDuration::from_hours(10)).await);
+    assert!(!rotated_at(due + SignedDuration::from_hours(11)).await, "the new key is not due");
+}
+
+#[tokio::test]
+async fn nobody_can_fill_the_secret_with_keys() {
+    let fake = settled("Global").await;
+    for _ in 0..7 {
+        assert!(fake.run_for(&config("Global"), &Asked::ToRotate).await.keyring.rotated);
+    }
+    let report = fake.run_for(&config("Global"), &Asked::ToRotate).await;
+    assert!(!report.ok && !report.keyring.rotated && report.problems[0].contains("8 keys"), "{report:?}");
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_new_key_that_cannot_be_stored_is_not_used() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().keyring_writes_fail = true;
+    let report = fake.run_for(&config("Global"), &Asked::ToRotate).await;
+    assert!(!report.ok && !report.keyring.rotated && report.problems[0].contains("cannot be stored"), "{report:?}");
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_not_taken_for_unused() {
+    let policies = format!("Global,{OTHER}/Global");
+    let fake = settled(&policies).await;
+    fake.run_for(&config(&policies), &Asked::ToRotate).await;
+    for (unseen, what) in [(true, "records"), (false, "a tenant's list")] {
+        fake.state.borrow_mut().table_down = unseen;
+        fake.state.borrow_mut().entra_refuses = (!unseen).then(|| OTHER.parse().unwrap());
+        fake.advance(SignedDuration::from_mins(20));
+        fake.run(&config(&policies)).await;
+        assert!(fake.keyring().keys.iter().all(|key| key.retired_at.is_none()), "{what}");
+    }
+    fake.state.borrow_mut().entra_refuses = None;
+    fake.run(&config(&policies)).await;
+    assert!(fake.keyring().keys[0].retired_at.is_some());
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_created_anew_gets_a_client_state_of_its_own() {
+    let fake = settled("Global,Warehouse").await;
+    let before = fake.keyring().client_states[0].id.clone();
+    fake.state.borrow_mut().held.remove(0);
+    fake.run(&config("Global,Warehouse")).await;
+    let keyring = fake.keyring();
+    assert_eq!((keyring.client_states.len(), &keyring.client_states[0].id), (2, &before));
+    let of = |name: &str| fake.state.borrow().records[&crate::records::sort_key(&policy(name))].client_state_id.clone();
+    assert_eq!((of("Global"), of("Warehouse")), (keyring.client_states[1].id.clone(), before.clone()));
+    fake.assert_sound(&config("Global,Warehouse"));
+    // The old one is accepted as long as Graph may repeat a notification, and longer.
+    fake.state.borrow_mut().held.retain(|held| held.subscription.resource.contains("Global"));
+    fake.run(&config("Global,Warehouse")).await;
+    fake.advance(QUARTER);
+    fake.run(&config("Global,Warehouse")).await;
+    let state = |fake: &Fake| fake.keyring().client_states.iter().find(|state| state.id == before).cloned();
+    assert!(state(&fake).unwrap().retired_at.is_some());
+    fake.advance(SignedDuration::from_hours(47));
+    fake.state.borrow_mut().held.iter_mut().for_each(|held| held.subscription.expires_at = START + LIFETIME * 9);
+    fake.run(&config("Global,Warehouse")).await;
+    assert!(state(&fake).is_some());
+    fake.advance(SignedDuration::from_hours(1));
+    fake.run(&config("Global,Warehouse")).await;
+    assert!(state(&fake).is_none());
+    fake.assert_sound(&config("Global,Warehouse"));
+}
+
+#[tokio::test]
+async fn an_old_client_state_is_better_than_no_subscription() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    fake.state.borrow_mut().keyring_writes_fail = true;
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    assert!(report.problems[0].contains("old client state"), "{report:?}");
     fake.assert_sound(&config("Global"));
 }
 
@@ -470,7 +623,8 @@ async fn the_handler_does_what_the_event_asks_for() {
     let fake = Fake::new();
     let invocation = Invocation { owner: "me", ends_at: fake.now() + SignedDuration::from_secs(300) };
     let config = config("Global");
-    assert!(handle(&fake, &config, &json!({"action": "reconcile"}), invocation).await.unwrap().ok);
+    let answer = handle(&fake, &config, &json!({"action": "reconcile"}), invocation).await.unwrap();
+    assert!(matches!(answer, Answer::Run(report) if report.ok));
     let error = handle(&fake, &config, &json!({"action": "fly"}), invocation).await.unwrap_err();
     assert_eq!(lambda_runtime::Diagnostic::from(error).error_type, "UnknownAction");
     fake.state.borrow_mut().held.clear();
@@ -486,7 +640,7 @@ async fn the_handler_does_what_the_event_asks_for() {
 async fn after_a_crash_at_any_step_the_next_run_ends_well() {
     type Situation = fn(&Fake);
     let twin = |fake: &Fake| fake.hold("twin", &Policy { ..policy("Global") }, URL, "who knows");
-    let situations: [(&str, bool, Situation); 8] = [
+    let situations: [(&str, bool, Situation); 11] = [
         ("first run", false, |_| {}),
         ("unknown client state", false, |fake| fake.hold("old", &policy("Global"), URL, "who knows")),
         ("in the way", false, |fake| fake.hold("theirs", &policy("Global"), "https://elsewhere.example/", "x")),
@@ -498,6 +652,11 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
         ("renewal", true, |_| {}),
         ("lost", true, |fake| fake.state.borrow_mut().held.clear()),
         ("duplicate", true, twin),
+        ("rotation", true, |_| {}),
+        ("rotation of a lost one", true, |fake| {
+            fake.state.borrow_mut().held.remove(0);
+        }),
+        ("rotation by replacing", true, |fake| fake.state.borrow_mut().certificate_patch_ignored = true),
     ];
     let config = config("Global,Warehouse");
     for (name, settled_before, prepare) in situations {
@@ -507,15 +666,23 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
             for death in [Death::BeforeStep(step), Death::AfterStep(step)] {
                 let fake = if settled_before { settled("Global,Warehouse").await } else { Fake::new() };
                 prepare(&fake);
-                let keys = fake.state.borrow().secrets.get("keyring").cloned();
-                ended |= fake.run_until(&config, death).await.is_some();
+                let before = settled_before.then(|| fake.keyring());
+                let asked = if name.starts_with("rotation") { Asked::ToRotate } else { Asked::ToReconcile };
+                ended |= fake.run_until(&config, &asked, death).await.is_some();
                 // The next run on schedule: the lease of the dead one has ended.
                 fake.advance(QUARTER);
                 fake.state.borrow_mut().hidden_from_next_list = false;
                 let report = fake.run(&config).await;
                 assert!(verdict(&report).is_ok() && report.problems.is_empty(), "{name}, {death:?}: {report:?}");
                 fake.assert_sound(&config);
-                assert!(keys.is_none_or(|keys| fake.state.borrow().secrets["keyring"] == keys), "{name}, {death:?}");
+                let after = fake.keyring();
+                let keeps = |id: &str| after.keys.iter().any(|key| key.certificate_id == id);
+                let knows = |id: &str| after.client_states.iter().any(|state| state.id == id);
+                let kept = before.is_none_or(|before| {
+                    before.keys.iter().all(|key| keeps(&key.certificate_id))
+                        && before.client_states.iter().all(|state| knows(&state.id))
+                });
+                assert!(kept, "{name}, {death:?}: what notifications on their way need is gone");
             }
             steps = step;
             if ended {
@@ -534,7 +701,7 @@ async fn two_crashes_in_a_row_are_repaired_too() {
             let fake = Fake::new();
             fake.hold("old", &policy("Global"), URL, "who knows");
             for step in [first, second] {
-                fake.run_until(&config, Death::AfterStep(step)).await;
+                fake.run_until(&config, &Asked::ToReconcile, Death::AfterStep(step)).await;
                 fake.advance(QUARTER);
             }
             let report = fake.run(&config).await;
@@ -550,7 +717,7 @@ async fn a_subscription_whose_creation_was_not_recorded_is_adopted() {
     let mut died_after_creating = 0;
     for step in 1..40 {
         let fake = Fake::new();
-        let ended = fake.run_until(&config, Death::AfterStep(step)).await.is_some();
+        let ended = fake.run_until(&config, &Asked::ToReconcile, Death::AfterStep(step)).await.is_some();
         if ended || !fake.state.borrow().calls.last().unwrap().starts_with("create") {
             continue;
         }
@@ -580,4 +747,289 @@ async fn without_the_state_table_what_it_would_replace_is_kept() {
     fake.state.borrow_mut().hidden_from_next_list = true;
     let report = fake.run(&config("Global")).await;
     assert_eq!((outcomes(&report), fake.called("renew")), (only("Global", Adopted), 1));
+}
+
+fn request(kind: &str, enabled: &str) -> Value {
+    json!({
+        "RequestType": kind, "ResponseURL": "https://s3.example.com/answer?signed", "StackId": "arn:stack", "RequestId": "r1",
+        "LogicalResourceId": "Subscriptions", "ResourceType": "Custom::GraphSubscriptions",
+        "ResourceProperties": {"ServiceToken": "arn:function", "ServiceTimeout": "330", "Enabled": enabled},
+    })
+}
+
+/// Handles a request of CloudFormation, and gives what it was told.
+async fn deployed(fake: &Fake, config: &Config, kind: &str, enabled: &str) -> Value {
+    handle(fake, config, &request(kind, enabled), fake.invocation()).await.unwrap();
+    let (url, answer) = fake.state.borrow_mut().answers.pop().unwrap();
+    assert_eq!(url, "https://s3.example.com/answer?signed");
+    answer
+}
+
+#[tokio::test]
+async fn a_deployment_ends_with_the_subscriptions() {
+    let fake = Fake::new();
+    let answer = deployed(&fake, &config("Global,Warehouse"), "Create", "Yes").await;
+    let expected = json!({
+        "Status": "SUCCESS", "Reason": "2 subscriptions are alive.", "PhysicalResourceId": "graph-subscriptions",
+        "StackId": "arn:stack", "RequestId": "r1", "LogicalResourceId": "Subscriptions",
+    });
+    assert_eq!(answer, expected);
+    fake.assert_sound(&config("Global,Warehouse"));
+    assert_eq!(deployed(&fake, &config("Global"), "Update", "Yes").await["Status"], "SUCCESS");
+    fake.assert_sound(&config("Global"));
+    assert_eq!(fake.ids().len(), 1);
+}
+
+#[tokio::test]
+async fn a_deployment_without_subscriptions_fails_and_says_why() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap());
+    let answer = deployed(&fake, &config("Global,Warehouse"), "Create", "Yes").await;
+    assert_eq!(answer["Status"], "FAILED");
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.starts_with("No subscription for Global, Warehouse: "), "{reason}");
+    assert!(reason.contains("ClientSecret is wrong"), "{reason}");
+    // Of several reasons none hides another, and the answer is short enough for CloudFormation.
+    let fake = Fake::new();
+    let names: Vec<String> = (0..60).map(|number| format!("Werk {number} \u{fc}berall in Norddeutschland")).collect();
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    fake.fault("create", "", Fault::Refuses(GraphErrorKind::Invalid));
+    let answer = deployed(&fake, &config(&names.join(",")), "Create", "Yes").await;
+    assert_eq!(answer["Reason"].as_str().unwrap().matches("as told").count(), 2, "{answer}");
+    fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap());
+    let answer = deployed(&fake, &config(&names.join(",")), "Update", "Yes").await;
+    assert!(answer["Status"] == "FAILED" && answer.to_string().len() < 4096, "{answer}");
+}
+
+#[tokio::test]
+async fn a_deployment_waits_for_a_run_that_is_under_way() {
+    let fake = Fake::new();
+    let held_until = |seconds| Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(seconds)));
+    fake.state.borrow_mut().lease = held_until(30);
+    assert_eq!(deployed(&fake, &config("Global"), "Create", "Yes").await["Status"], "SUCCESS");
+    fake.state.borrow_mut().lease = held_until(3000);
+    let answer = deployed(&fake, &config("Global"), "Update", "Yes").await;
+    assert!(answer["Status"] == "FAILED" && answer["Reason"].as_str().unwrap().contains("lease"), "{answer}");
+}
+
+#[tokio::test]
+async fn deleting_the_stack_deletes_its_subscriptions_and_no_others() {
+    let policies = format!("Global,Warehouse,{OTHER}/Global");
+    let fake = settled(&policies).await;
+    fake.hold("stray", &policy("Gone"), URL, "x");
+    fake.hold("foreign", &policy("Foreign"), "https://elsewhere.example/", "x");
+    let answer = deployed(&fake, &config(&policies), "Delete", "Yes").await;
+    assert_eq!((&answer["Status"], fake.ids()), (&json!("SUCCESS"), vec!["foreign".to_owned()]));
+    assert_eq!(answer["Reason"], "4 subscriptions were deleted.");
+    // A scheduled run that comes before the schedule is gone does not make them anew.
+    fake.advance(SignedDuration::from_mins(9));
+    let scheduled = Invocation { owner: "schedule", ..fake.invocation() };
+    let report = reconcile(&fake, &config(&policies), scheduled, &Asked::ToReconcile).await;
+    assert!(report.skipped.is_some());
+    assert_eq!(fake.ids(), ["foreign"]);
+}
+
+#[tokio::test]
+async fn deleting_the_stack_never_fails_nor_hangs() {
+    for fault in [Fault::Refuses(GraphErrorKind::Forbidden), Fault::AsksToWait(600)] {
+        let fake = settled("Global,Warehouse").await;
+        fake.fault("delete", "", fault);
+        let answer = deployed(&fake, &config("Global,Warehouse"), "Delete", "Yes").await;
+        assert!(
+            answer["Status"] == "SUCCESS" && answer["Reason"].as_str().unwrap().contains("within a day"),
+            "{answer}"
+        );
+        assert_eq!(fake.ids().len(), 1, "the other one is deleted all the same");
+    }
+    let fake = settled("Global").await;
+    let before = fake.now();
+    fake.state.borrow_mut().table_down = true;
+    fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap());
+    assert_eq!(deployed(&fake, &config("Global"), "Delete", "Yes").await["Status"], "SUCCESS");
+    assert!(fake.now().duration_since(before) <= SignedDuration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_deployment_that_does_not_subscribe_touches_nothing() {
+    let fake = settled("Global").await;
+    for kind in ["Create", "Update", "Delete"] {
+        assert_eq!(deployed(&fake, &config("Global,Warehouse"), kind, "No").await["Status"], "SUCCESS");
+    }
+    assert_eq!((fake.ids().len(), fake.called("list"), fake.called("take lease")), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn cloudformation_is_told_until_it_listens() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().deaf_deployment = 3;
+    assert_eq!(deployed(&fake, &config("Global"), "Create", "Yes").await["Status"], "SUCCESS");
+    fake.state.borrow_mut().deaf_deployment = 4;
+    let config = config("Global");
+    let error = handle(&fake, &config, &request("Update", "Yes"), fake.invocation()).await.unwrap_err();
+    assert!(matches!(&error, RunError::DeploymentUnanswered(_)), "{error}");
+    assert!(!error.to_string().contains("signed"), "who knows the address can answer in our place");
+}
+
+fn said(event: &str) -> Asked {
+    Asked::ByGraph(LifecycleEvent { lifecycle_event: event.to_owned(), subscription_id: Some("new-4".to_owned()) })
+}
+
+#[tokio::test]
+async fn a_reauthorization_renews_unless_that_was_done_lately() {
+    let fake = settled("Global").await;
+    let report = fake.run_for(&config("Global"), &said("reauthorizationRequired")).await;
+    assert!(report.ok && report.skipped.is_none() && report.lifecycle.is_some(), "{report:?}");
+    assert_eq!((report.action, fake.called("renew")), ("lifecycle", 1));
+    fake.advance(SignedDuration::from_secs(599));
+    let report = fake.run_for(&config("Global"), &said("reauthorizationRequired")).await;
+    assert!(report.skipped.unwrap().contains("ten minutes") && verdict(&report) == Ok(()), "{report:?}");
+    assert_eq!(fake.called("renew"), 1);
+    fake.advance(SignedDuration::from_secs(1));
+    fake.run_for(&config("Global"), &said("reauthorizationRequired")).await;
+    assert_eq!(fake.called("renew"), 2);
+}
+
+#[tokio::test]
+async fn whatever_else_graph_says_reconciles() {
+    for event in ["subscriptionRemoved", "missed", "somethingNew"] {
+        let fake = settled("Global").await;
+        fake.run(&config("Global")).await;
+        fake.state.borrow_mut().held.clear();
+        let report = fake.run_for(&config("Global"), &said(event)).await;
+        assert_eq!(
+            (report.lifecycle.unwrap().lifecycle_event.as_str(), report.policies[0].outcome),
+            (event, Recreated)
+        );
+        fake.assert_sound(&config("Global"));
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_lifecycle_events_starts_a_run_a_minute() {
+    let fake = settled("Global").await;
+    let begun = fake.now();
+    let mut runs = Vec::new();
+    while fake.now().duration_since(begun) < SignedDuration::from_mins(10) {
+        let before = fake.now();
+        let report = fake.run_for(&config("Global"), &said("missed")).await;
+        if report.skipped.is_none() {
+            runs.push(report.policies[0].expires_at.unwrap() - LIFETIME);
+        }
+        if fake.now() == before {
+            fake.advance(SignedDuration::from_secs(1));
+        }
+    }
+    assert!((10..=11).contains(&runs.len()), "{runs:?}");
+    let apart = |pair: &[Timestamp]| pair[1].duration_since(pair[0]);
+    assert!(runs.windows(2).all(|pair| apart(pair) >= SignedDuration::from_secs(60)), "{runs:?}");
+    // While one waits for its turn, others are served by it.
+    fake.state.borrow_mut().lifecycle_run = Some(fake.now() + SignedDuration::from_secs(30));
+    let report = fake.run_for(&config("Global"), &said("missed")).await;
+    assert!(report.skipped.is_some() && report.ok, "{report:?}");
+}
+
+#[tokio::test]
+async fn without_the_state_table_what_graph_says_is_heard_all_the_same() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().table_down = true;
+    for event in ["missed", "reauthorizationRequired"] {
+        assert!(fake.run_for(&config("Global"), &said(event)).await.skipped.is_none());
+    }
+}
+
+/// The configuration with another credential.
+fn with_credential(credential: CredentialKind) -> Config {
+    Config { credential, ..config("Global") }
+}
+
+#[tokio::test]
+async fn a_client_secret_that_was_replaced_takes_effect_at_once() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().secrets.insert("client-secret".to_owned(), "next".to_owned());
+    assert!(fake.run(&config("Global")).await.ok);
+}
+
+#[tokio::test]
+async fn a_federated_app_signs_in_without_a_stored_secret() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().secrets.clear();
+    let report = fake.run(&with_credential(CredentialKind::Federated)).await;
+    assert!(report.ok, "{report:?}");
+    assert_eq!((fake.called("web identity"), fake.called("read client-secret")), (1, 0));
+    assert_eq!(fake.state.borrow().secrets.keys().collect::<Vec<_>>(), ["keyring"]);
+}
+
+#[tokio::test]
+async fn an_app_with_a_certificate_makes_it_and_waits_until_it_is_uploaded() {
+    let fake = Fake::new();
+    let config = with_credential(CredentialKind::Certificate("certificates".to_owned()));
+    fake.state.borrow_mut().uploaded = Some(Vec::new());
+    let report = fake.run(&config).await;
+    assert!(report.problems[0].contains("upload"), "{report:?}");
+    assert!(report.policies[0].outcome == Failed && verdict(&report).is_err());
+    let first = digests(&fake);
+    assert_eq!(first.len(), 1);
+    fake.state.borrow_mut().uploaded = Some(first.clone());
+    let report = fake.run(&config).await;
+    assert!(report.ok, "{report:?}");
+    assert_eq!(digests(&fake), first);
+}
+
+#[tokio::test]
+async fn the_next_certificate_is_made_in_time_and_the_one_before_serves_until_it_is_uploaded() {
+    let fake = Fake::new();
+    let config = with_credential(CredentialKind::Certificate("certificates".to_owned()));
+    fake.run(&config).await;
+    let first = digests(&fake);
+    fake.state.borrow_mut().uploaded = Some(first.clone());
+    let day = SignedDuration::from_hours(24);
+    fake.advance(day * 304);
+    fake.run(&config).await;
+    assert_eq!(digests(&fake).len(), 1);
+    fake.advance(day * 2);
+    let report = fake.run(&config).await;
+    assert!(report.problems.iter().any(|problem| problem.contains("new certificate")), "{report:?}");
+    assert_eq!(report.policies[0].outcome, Recreated);
+    let both = digests(&fake);
+    assert_eq!((both.len(), &both[0]), (2, &first[0]));
+    // It is said in every run until it is done.
+    let report = fake.run(&config).await;
+    assert!(!report.ok && report.problems[0].contains("an older one serves"), "{report:?}");
+    fake.state.borrow_mut().uploaded = Some(both.clone());
+    let report = fake.run(&config).await;
+    assert!(report.ok, "{report:?}");
+    // The first one ends.
+    fake.advance(day * 60);
+    fake.run(&config).await;
+    assert_eq!(digests(&fake), both[1..]);
+}
+
+/// The digests of the app's certificates, the oldest first.
+fn digests(fake: &Fake) -> Vec<String> {
+    let stored: Value = serde_json::from_str(&fake.state.borrow().secrets["certificates"]).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let certificates = stored["certificates"].as_array().unwrap().iter().map(|one| {
+        let (certificate, key) = (text(&one["certificate"]), text(&one["privateKey"]));
+        graph_subscriptions::ClientCertificate::from_base64(&certificate, &key).unwrap().digest().to_owned()
+    });
+    certificates.collect()
+}
+
+#[tokio::test]
+async fn a_thousand_policies_are_kept_in_one_run_at_graphs_pace() {
+    let names: Vec<String> = (0..1000).map(|number| format!("P{number}")).collect();
+    let config = config(&names.join(","));
+    let fake = Fake::new();
+    for kind in ["create", "renew"] {
+        let begun = fake.now();
+        let report = fake.run(&config).await;
+        assert!(report.ok, "{:?}", report.problems);
+        let took = fake.now().duration_since(begun);
+        // 1000 changes in 20 seconds are Graph's limit for an app in a tenant.
+        assert!(
+            took >= SignedDuration::from_millis(24_900) && took < SignedDuration::from_secs(60),
+            "{kind}: {took:?}"
+        );
+        assert_eq!(fake.called(kind), 1000);
+    }
 }

@@ -1,0 +1,194 @@
+//! The stack's custom resource: a deployment that ends well has its subscriptions, and a stack that is deleted leaves none.
+//!
+//! The request and the answer are those of
+//! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>.
+
+use futures::{StreamExt as _, stream};
+use graph_subscriptions::{AccessToken, GraphErrorKind};
+use jiff::SignedDuration;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    calls::Calls,
+    config::Config,
+    lease::{self, Lease},
+    observe::{CONCURRENCY, list},
+    ports::{Deployment, OutsideError, World},
+    report::{Outcome, Report},
+    run::{Invocation, RESERVE},
+};
+
+/// The resource's own name. It never changes, so that no update ever makes CloudFormation delete an older one.
+const PHYSICAL_ID: &str = "graph-subscriptions";
+
+/// CloudFormation takes an answer of at most 4096 bytes; the reason is the only part of it that can be long.
+const LONGEST_REASON: usize = 2000;
+
+/// How long deleting the subscriptions may take. What is left then ends by itself within a day.
+const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(60);
+
+/// For so long after a deletion no scheduled run may make the subscriptions anew: the schedule goes later than they do.
+const QUIET: SignedDuration = SignedDuration::from_mins(10);
+
+/// What CloudFormation asks for, and where it waits for the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Request {
+    /// Whether the resource is created, updated or deleted.
+    #[serde(rename = "RequestType")]
+    pub kind: RequestType,
+    /// Where the answer goes. Who knows it can end the deployment: it is not logged.
+    #[serde(rename = "ResponseURL")]
+    response_url: String,
+    stack_id: String,
+    #[serde(rename = "RequestId")]
+    id: String,
+    logical_resource_id: String,
+    #[serde(default)]
+    resource_properties: Properties,
+}
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum RequestType {
+    /// The stack is created, or rolled back to what needs the resource.
+    Create,
+    /// The stack is updated.
+    Update,
+    /// The stack is deleted, or its creation is undone.
+    Delete,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Properties {
+    /// The parameter `SubscribeOnDeploy`.
+    #[serde(default)]
+    enabled: Option<String>,
+}
+
+/// What CloudFormation is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The deployment goes on; the sentence is for its log.
+    Success(String),
+    /// The deployment fails, for this reason.
+    Failed(String),
+}
+
+impl Request {
+    /// The request in an event; `None` if it is another kind of event.
+    #[must_use]
+    pub fn from_event(event: &Value) -> Option<Self> {
+        Self::deserialize(event).ok()
+    }
+
+    /// Whether the operator wants deployments to wait for the subscriptions.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.resource_properties.enabled.as_deref() != Some("No")
+    }
+
+    /// The answer's body.
+    fn answer(&self, verdict: &Verdict) -> String {
+        let (status, reason) = match verdict {
+            Verdict::Success(reason) => ("SUCCESS", reason),
+            Verdict::Failed(reason) => ("FAILED", reason),
+        };
+        json!({
+            "Status": status,
+            "Reason": cut(reason),
+            "PhysicalResourceId": PHYSICAL_ID,
+            "StackId": self.stack_id,
+            "RequestId": self.id,
+            "LogicalResourceId": self.logical_resource_id,
+        })
+        .to_string()
+    }
+}
+
+/// Tells CloudFormation what came of its request.
+///
+/// # Errors
+/// If it cannot be reached: then it waits until its own time is over.
+pub async fn answer(deployment: &impl Deployment, request: &Request, verdict: &Verdict) -> Result<(), OutsideError> {
+    deployment.answer(&request.response_url, &request.answer(verdict)).await
+}
+
+/// What a run means for a deployment: it fails with the reasons if any policy has no subscription that this run created or
+/// renewed.
+#[must_use]
+pub fn verdict(report: &Report) -> Verdict {
+    if let Some(skipped) = report.skipped {
+        return Verdict::Failed(format!("The subscriptions were not looked at: {skipped}. Deploy again."));
+    }
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for policy in report.policies.iter().filter(|policy| policy.outcome == Outcome::Failed) {
+        let why = policy.explanation.as_deref().unwrap_or("there is no subscription");
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(policy.policy_name.as_str()),
+            None => reasons.push((why, vec![policy.policy_name.as_str()])),
+        }
+    }
+    if reasons.is_empty() {
+        return Verdict::Success(format!("{} subscriptions are alive.", report.policies.len()));
+    }
+    let sentences = reasons.iter().map(|(why, names)| format!("{}: {why}", names.join(", ")));
+    Verdict::Failed(format!("No subscription for {}", sentences.collect::<Vec<_>>().join("; ")))
+}
+
+/// Deletes what this stack has in Graph, as far as that can be done in a minute. It never fails: a stack must go away
+/// whatever Graph says, and Graph ends the subscriptions by itself within a day.
+pub async fn remove_all(world: &impl World, config: &Config, invocation: Invocation<'_>) -> Verdict {
+    // Kept, not given back: until the schedule is gone, its runs must not make anew what is deleted here.
+    let lease = lease::take(world, invocation.owner, world.now() + QUIET).await;
+    if let Lease::Unreachable(error) = &lease {
+        tracing::warn!(error, "the subscriptions are deleted without a lease");
+    }
+    let deadline = (world.now() + LONGEST_DELETION).min(invocation.ends_at - RESERVE);
+    let tenants = config.policies.tenants();
+    let calls = Calls::new(world, config, deadline, &tenants);
+    let mut left = Vec::new();
+    let mut deleted = 0_usize;
+    for &tenant in &tenants {
+        let ours = match list(&calls, tenant).await {
+            Ok(subscriptions) => {
+                subscriptions.into_iter().filter(|one| one.notification_url == config.notification_url)
+            }
+            Err(failure) => {
+                left.push(format!("tenant {tenant}: {failure}"));
+                continue;
+            }
+        };
+        let results: Vec<_> = stream::iter(ours)
+            .map(async |one| {
+                calls.change_repeated(tenant, async |token: &AccessToken| world.delete(token, &one.id).await).await
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        for result in results {
+            match result {
+                Err(failure) if failure.kind() != Some(GraphErrorKind::NotFound) => {
+                    left.push(format!("tenant {tenant}: {failure}"));
+                }
+                _ => deleted += 1,
+            }
+        }
+    }
+    if left.is_empty() {
+        return Verdict::Success(format!("{deleted} subscriptions were deleted."));
+    }
+    left.dedup();
+    let sentence =
+        format!("{deleted} subscriptions were deleted; others end by themselves within a day ({})", left.join("; "));
+    tracing::warn!(sentence, "not every subscription was deleted");
+    Verdict::Success(sentence)
+}
+
+/// At most so many bytes, and no half character.
+fn cut(reason: &str) -> &str {
+    let ends = reason.char_indices().map(|(start, c)| start + c.len_utf8());
+    &reason[..ends.take_while(|end| *end <= LONGEST_REASON).last().unwrap_or(0)]
+}
