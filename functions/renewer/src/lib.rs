@@ -4,6 +4,7 @@ pub mod act;
 pub mod app_certificates;
 pub mod aws;
 pub mod calls;
+pub mod check;
 pub mod config;
 pub mod credential;
 pub mod custom_resource;

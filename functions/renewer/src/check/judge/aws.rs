@@ -1,0 +1,103 @@
+//! The services of AWS that an alert passes, or that tell when something is wrong.
+
+use super::RECONCILE;
+use crate::{
+    check::{
+        report::{Link, Row},
+        seen::{Seen, Topic},
+    },
+    config::Config,
+    ports::{OutsideError, Subscribers},
+};
+
+/// The state table.
+pub(super) fn state_table(seen: &Seen, config: &Config) -> Row {
+    let (link, subject) = (Link::StateTable, &config.table_name);
+    match &seen.records {
+        Ok(records) => Row::ok(link, subject, format!("It can be read. Subscriptions recorded: {}.", records.len())),
+        Err(error) => Row::failed(
+            link,
+            subject,
+            format!("It cannot be read: {error}."),
+            "Without it alerts may come twice, and nothing is repaired. The table must exist, and the roles of both functions must \
+             be allowed to use it: deploy the stack again.",
+        ),
+    }
+}
+
+/// Who hears what.
+pub(super) fn topics(seen: &Seen) -> Vec<Row> {
+    seen.topics.iter().flat_map(|(topic, subscribers)| one_topic(*topic, subscribers)).collect()
+}
+
+fn one_topic(topic: Topic, subscribers: &Result<Subscribers, OutsideError>) -> Vec<Row> {
+    const SUBSCRIBE: &str = "Subscribe an address with aws sns subscribe, and confirm it.";
+    let (link, name) = (Link::Topic, topic.name());
+    let subscribers = match subscribers {
+        Ok(subscribers) => subscribers,
+        Err(error) => {
+            let finding = format!("Its subscribers cannot be counted: {error}.");
+            let step = "The topic must exist, and the renewer's role must be allowed sns:GetTopicAttributes: deploy the stack again.";
+            let row = if topic == Topic::Alert { Row::failed } else { Row::unknown };
+            return vec![row(link, &name, &finding, &step)];
+        }
+    };
+    let mut rows = Vec::new();
+    if subscribers.confirmed == 0 {
+        rows.push(match topic {
+            Topic::Alert => {
+                Row::failed(link, name, "Nobody hears of emergency calls: nobody has confirmed.", SUBSCRIBE)
+            }
+            Topic::Test => Row::warning(link, name, "Nobody hears of test calls: nobody has confirmed.", SUBSCRIBE),
+            Topic::Operations => Row::warning(
+                link,
+                name,
+                "Nobody hears the alarms: nobody has confirmed.",
+                "Deploy with OperationsEmail, or subscribe an address with aws sns subscribe, and confirm it.",
+            ),
+        });
+    }
+    if subscribers.pending > 0 {
+        let finding = format!("Have not confirmed, and get nothing: {}.", subscribers.pending);
+        let step =
+            "They must open the link in the email from AWS; it holds for three days. After that, subscribe them again.";
+        rows.push(Row::warning(link, name, finding, step));
+    }
+    if rows.is_empty() {
+        rows.push(Row::ok(link, name, format!("Confirmed subscribers: {}.", subscribers.confirmed)));
+    }
+    rows
+}
+
+/// What the stack's alarms say.
+pub(super) fn alarms(seen: &Seen, config: &Config) -> Vec<Row> {
+    let (link, stack) = (Link::Alarm, &config.stack_name);
+    let alarms = match &seen.alarms {
+        Ok(alarms) => alarms,
+        Err(error) => {
+            let step =
+                "The renewer's role must be allowed cloudwatch:DescribeAlarms. Look by hand in CloudWatch, Alarms.";
+            return vec![Row::unknown(link, stack, format!("The alarms cannot be seen: {error}."), step)];
+        }
+    };
+    if alarms.is_empty() {
+        let finding = "The stack has no alarms: nobody would learn that it is ill.";
+        return vec![Row::warning(link, stack, finding, "Deploy the stack again: the template makes them.")];
+    }
+    let mut rows = Vec::new();
+    for alarm in alarms.iter().filter(|alarm| alarm.state != "OK") {
+        if alarm.state == "ALARM" {
+            let step = format!("Do as it says. It ends by itself when its cause is gone. {RECONCILE}");
+            rows.push(Row::failed(link, &alarm.name, format!("It is in alarm. {}", alarm.description), step));
+        } else {
+            let finding = format!("It has nothing to go by ({}).", alarm.state);
+            let step =
+                "Within an hour of a deployment this passes. Later, see in CloudWatch whether its metric exists.";
+            rows.push(Row::warning(link, &alarm.name, finding, step));
+        }
+    }
+    if rows.is_empty() {
+        rows.push(Row::ok(link, stack, format!("All {} alarms are OK.", alarms.len())));
+    }
+    rows
+}
