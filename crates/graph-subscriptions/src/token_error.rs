@@ -17,13 +17,13 @@ pub struct TokenError {
 }
 
 /// Error numbers that pass, although the status is that of a refusal. 70021 is among them because a federated credential
-/// is known everywhere only minutes after it was added.
-const PASSING: [u32; 4] = [50_196, 90_006, 90_033, 70_021];
+/// is known everywhere only minutes after it was added, 90061 because Entra asks the token's issuer over the network.
+const PASSING: [u32; 5] = [50_196, 90_006, 90_033, 90_061, 70_021];
 
 /// Error numbers that say that the credential itself is not accepted.
-const CREDENTIAL_REFUSED: [u32; 14] = [
+const CREDENTIAL_REFUSED: [u32; 17] = [
     7_000_215, 7_000_222, 7_000_218, 700_027, 700_024, 50_027, 7_000_214, 1_000_502, 70_021, 700_211, 700_212, 700_213,
-    7_002_121, 7_002_131,
+    7_002_121, 7_002_131, 7_000_272, 5_002_738, 90_061,
 ];
 
 impl TokenError {
@@ -97,6 +97,11 @@ fn advice(code: u32) -> Option<&'static str> {
         7_002_131 => {
             "the expression of the app's federated credential does not match the token: use an exact subject instead"
         }
+        7_000_272 | 90_061 => {
+            "Entra cannot read the key of the token's issuer: check that the federated credential's issuer is your AWS \
+             account's, and ask again"
+        }
+        5_002_738 => "Entra does not know the token's signature algorithm: the token must be signed with RS256",
         70_011 | 700_022 | 1_002_012 => "the scope is not accepted: check GraphEndpoint",
         500_011 => "this tenant knows no Microsoft Graph at GraphEndpoint: check GraphEndpoint and LoginEndpoint",
         65_001 => "the app's permissions lack consent: an administrator of the tenant must grant it",
@@ -150,6 +155,8 @@ mod tests {
             (&[700_213], "subject"),
             (&[7_002_121, 700_212], "api://AzureADTokenExchange"),
             (&[7_002_131], "expression"),
+            (&[7_000_272, 90_061], "key of the token's issuer"),
+            (&[5_002_738], "RS256"),
             (&[70_011, 700_022, 1_002_012, 500_011], "GraphEndpoint"),
             (&[65_001], "consent"),
             (&[53_003], "Conditional Access"),
@@ -177,7 +184,7 @@ mod tests {
     fn refused_credentials_are_told_from_other_refusals() {
         for code in [
             7_000_215, 7_000_222, 7_000_218, 700_027, 700_024, 50_027, 7_000_214, 1_000_502, 70_021, 700_211, 700_213,
-            7_002_121, 7_002_131, 700_212,
+            7_002_121, 7_002_131, 700_212, 7_000_272, 5_002_738, 90_061,
         ] {
             assert!(refused(code).is_credential_refused(), "{code}");
         }
@@ -196,6 +203,7 @@ mod tests {
             (Some(400), 90_006, true),
             (Some(400), 50_196, true),
             (Some(400), 70_021, true),
+            (Some(400), 90_061, true),
             (Some(401), 700_213, false),
             (Some(401), 7_000_215, false),
             (Some(400), 90_002, false),
