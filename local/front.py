@@ -1,19 +1,23 @@
 """The local AWS endpoint: a proxy in front of the emulator, for the functions and for the Graph simulator.
 
-Four things are wanted from AWS that the emulator does not do:
+Five things are wanted from AWS that the emulator does not do:
 
 - It answers for `{api}.execute-api.{region}.amazonaws.com`, the host in the deployed notification URL.
 - It answers for a secret that has no value yet as AWS does; the emulator has an empty value there.
 - It shows what email and SMS subscribers get: the emulator accepts those subscriptions but delivers nothing. For https
   subscriptions it is the subscriber: it confirms, and keeps what arrives.
+- It answers `sts:GetWebIdentityToken` with a token that the issuer's published keys verify and that names the caller's
+  role, as Microsoft Entra needs it; the emulator's token names no role and is signed with a secret.
 - It has outages on demand, so that tests see what the functions do then.
 
 Under `/_local/` it has an interface of its own, JSON over HTTP:
 
     GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
-    POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "hangSeconds": 10}
+    POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "hangSeconds": 10};
+                                                     for sns and sts also a "code"
     DELETE /_local/faults                            everything works again
     POST   /_local/pager/{name}                      the address of an http subscriber
+    GET    /_local/issuer/.well-known/...            the configuration and the keys of the issuer {front}/_local/issuer
 
 It runs in the environment with boto3, prints one line of JSON when it listens, and ends on SIGTERM.
 """
@@ -34,8 +38,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 
+import web_identity
+
 API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?(?::\d+)?$")
-CREDENTIAL = re.compile(r"Credential=[^/]+/\d{8}/[a-z0-9-]+/([a-z0-9-]+)/aws4_request")
+CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request")
+QUERY_SERVICES = {"sns", "sts"}
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "host"}
 EMAIL_FOOTER = (
     "\n\n--\nIf you wish to stop receiving notifications from this topic, please click or visit the link below to "
@@ -149,14 +156,26 @@ def text_of(element: ElementTree.Element, name: str) -> str | None:
 class Front:
     """The state that all connections share."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, address: str) -> None:
         self.upstream = upstream
-        # As the account's owner: the functions may not list subscriptions.
-        self.sns = boto3.client(
-            "sns", endpoint_url=f"http://{upstream.address}", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-        )
+        self.sns = self.owners_client("sns")
+        self.functions = self.owners_client("lambda")
+        self.issuer = web_identity.Issuer(f"{address}/_local/issuer")
         self.deliveries = Deliveries()
         self.faults = Faults()
+
+    def owners_client(self, service: str):
+        """As the account's owner: the functions may list neither subscriptions nor functions."""
+        return boto3.client(
+            service, endpoint_url=f"http://{self.upstream.address}", region_name="us-east-1",
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )
+
+    def vouched_for(self, answer: bytes, algorithm: str, access_key: str, region: str) -> bytes:
+        """The emulator's answer to GetWebIdentityToken, with a token as AWS makes it."""
+        pages = self.functions.get_paginator("list_functions").paginate()
+        functions = [function for page in pages for function in page["Functions"]]
+        return self.issuer.sign_anew(answer, algorithm, web_identity.role_of(access_key, functions), region)
 
     def published(self, form: dict[str, str], answer: bytes, accepted_at: float) -> None:
         """Delivers what the topic accepted at `accepted_at` to its email and SMS subscribers."""
@@ -237,6 +256,9 @@ class Handler(BaseHTTPRequestHandler):
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             front.pager(path.removeprefix("pager/"), headers, body)
             self.answer_json(200, {})
+        elif self.command == "GET" and path.startswith("issuer/"):
+            document = front.issuer.document(path.removeprefix("issuer/"))
+            self.answer_json(200 if document else 404, document or {"message": "no such thing here"})
         else:
             self.answer_json(404, {"message": "no such thing here"})
 
@@ -250,8 +272,9 @@ class Handler(BaseHTTPRequestHandler):
         headers["Content-Length"] = str(len(body))
 
         signed = CREDENTIAL.search(self.headers.get("Authorization", ""))
-        service = signed[1] if signed else "execute-api" if api else ""
-        form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)) if service == "sns" else {}
+        service = signed["service"] if signed else "execute-api" if api else ""
+        text = body.decode("utf-8", "replace") if service in QUERY_SERVICES else ""
+        form = dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
         action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         if fault := front.faults.hit(service, action):
             if "hangSeconds" in fault:
@@ -259,7 +282,7 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(fault["hangSeconds"])
                 self.close_connection = True
             else:
-                self.answer_fault(service, fault["status"])
+                self.answer_fault(service, fault)
             return
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
@@ -269,20 +292,22 @@ class Handler(BaseHTTPRequestHandler):
                 "Message": "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT",
             })
             return
+        if status == 200 and signed and action == "GetWebIdentityToken":
+            answer = front.vouched_for(answer, form["SigningAlgorithm"], signed["key"], signed["region"])
         self.answer(status, answered, answer)
         # Only now, so that the publisher does not wait for it.
         if status == 200 and action in ("Publish", "PublishBatch"):
             front.published(form, answer, accepted_at)
 
-    def answer_fault(self, service: str, status: int) -> None:
-        if service == "sns":
+    def answer_fault(self, service: str, fault: dict) -> None:
+        if service in QUERY_SERVICES:
             body = (
-                "<ErrorResponse><Error><Type>Receiver</Type><Code>InternalError</Code><Message>out of order</Message>"
-                "</Error><RequestId>0</RequestId></ErrorResponse>"
+                f"<ErrorResponse><Error><Type>Receiver</Type><Code>{fault.get('code', 'InternalError')}</Code>"
+                "<Message>out of order</Message></Error><RequestId>0</RequestId></ErrorResponse>"
             )
-            self.answer(status, [("Content-Type", "text/xml")], body.encode())
+            self.answer(fault["status"], [("Content-Type", "text/xml")], body.encode())
         else:
-            self.answer_json(status, {"__type": "InternalServerError", "message": "out of order"})
+            self.answer_json(fault["status"], {"__type": "InternalServerError", "message": "out of order"})
 
     def answer_json(self, status: int, value: object) -> None:
         self.answer(status, [("Content-Type", "application/json")], json.dumps(value).encode())
@@ -316,11 +341,12 @@ def main() -> None:
     arguments.add_argument("--port", type=int, default=0)
     arguments.add_argument("--upstream", required=True, help="HOST:PORT of the emulator")
     given = arguments.parse_args()
-    Handler.front = Front(Upstream(given.upstream))
     server = Server(("127.0.0.1", given.port), Handler)
+    address = f"http://127.0.0.1:{server.server_port}"
+    Handler.front = Front(Upstream(given.upstream), address)
     # shutdown() waits for the serving thread, which is the one that signals interrupt.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    print(json.dumps({"listening": f"http://127.0.0.1:{server.server_port}"}), flush=True)
+    print(json.dumps({"listening": address}), flush=True)
     server.serve_forever(poll_interval=0.1)
 
 
