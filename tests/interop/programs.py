@@ -32,6 +32,12 @@ def ask_rust(settings: dict[str, object], bodies: list[str]) -> list[list[Opinio
     return [opinions(answer) for answer in lines_through([rust("notification-judge")], questions)]
 
 
+def ask_for_token(question: dict[str, object]) -> dict:
+    """The Rust crate's request for an access token, and what came of it."""
+    done = subprocess.run([rust("token-client")], input=json.dumps(question), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def opinions(answer: dict) -> list[Opinion] | None:
     if not answer["ok"]:
         return None

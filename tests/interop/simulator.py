@@ -6,6 +6,7 @@ import json
 import queue
 import subprocess
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
@@ -48,13 +49,7 @@ class Simulator:
         self.origin, self.bodies = origin, bodies
 
     def subscribe(self, policy: str, pair: scene.KeyPair, certificate: str, client_state: str, until: str) -> None:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": scene.CLIENT,
-            "client_secret": SECRET,
-            "scope": f"{self.origin}/.default",
-        }
-        answer = self.request("POST", f"/{scene.HOME}/oauth2/v2.0/token", urllib.parse.urlencode(form).encode())
+        answer = self.token(client_secret=SECRET)
         subscription = {
             "changeType": "updated",
             "notificationUrl": f"https://{HOST}/notifications",
@@ -69,6 +64,11 @@ class Simulator:
         authorization = {"Authorization": f"Bearer {answer['access_token']}", "Content-Type": "application/json"}
         self.request("POST", "/v1.0/subscriptions", json.dumps(subscription).encode(), authorization)
 
+    def token(self, **proof: str) -> dict:
+        """The token endpoint's answer to this proof."""
+        shared = {"grant_type": "client_credentials", "client_id": scene.CLIENT, "scope": f"{self.origin}/.default"}
+        return self.request("POST", f"/{scene.HOME}/oauth2/v2.0/token", urllib.parse.urlencode(shared | proof).encode())
+
     def control(self, function: str, **body: object) -> dict:
         content = {"Content-Type": "application/json"}
         return self.request("POST", f"/_control/{function}", json.dumps(body).encode(), content)
@@ -82,6 +82,14 @@ class Simulator:
         request = urllib.request.Request(self.origin + path, data=body, method=method, headers=headers or {})
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
+
+    def codes(self, **proof: str) -> list[int]:
+        """Entra's numbers for why there is no token for this proof; none if there is one."""
+        try:
+            self.token(**proof)
+            return []
+        except urllib.error.HTTPError as refusal:
+            return json.loads(refusal.read())["error_codes"]
 
 
 @contextmanager

@@ -371,6 +371,7 @@ mod tests {
             (ps256(&header(), &claims(), &stranger.private_key), 700_027),
             (other_claims, 700_027),
             (own(&without(header(), "typ"), &claims()), 50_027),
+            (own(&with(header(), "typ", json!("at+jwt")), &claims()), 50_027),
             (own(&with(header(), "crit", json!(["x"])), &claims()), 50_027),
             (format!("{first}.{rest}.x"), 50_027),
             (format!("{first}={rest}"), 50_027),
