@@ -30,8 +30,11 @@ def add_routes() -> None:
     while not ROUTED <= physical_ids().keys():
         time.sleep(0.1)
     api = physical_ids()["HttpApi"]
-    template = boto3.client("cloudformation").get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
-    resources = (json.loads(template) if isinstance(template, str) else template)["Resources"]
+    formation = boto3.client("cloudformation")
+    # Under deployment the template belongs to the change set; the stack gets it when that is done.
+    [change, *_] = sorted(formation.list_change_sets(StackName=STACK_NAME)["Summaries"], key=lambda one: one["CreationTime"], reverse=True)
+    found = formation.get_template(StackName=STACK_NAME, ChangeSetName=change["ChangeSetId"], TemplateStage="Processed")["TemplateBody"]
+    resources = (json.loads(found) if isinstance(found, str) else found)["Resources"]
     gateway = boto3.client("apigatewayv2")
     physical = physical_ids()
     for resource in resources.values():

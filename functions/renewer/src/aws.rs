@@ -13,7 +13,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
 use graph_subscriptions::{
-    AccessToken, Credential, Graph, GraphError, NewSubscription, Renewal, Subscription, TokenError, entra,
+    AccessToken, Credential, Graph, GraphError, NewSubscription, Renewal, ServicePrincipal, Subscription, TokenError,
+    entra,
     http::{self, ClientError, Timeouts},
     signing_keys::{self, SigningKeysError, TokenVersion},
 };
@@ -23,8 +24,12 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::{
+    check::{live::Watchers, ports::AppSettings},
     config::Config,
-    ports::{Deployment, EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, WebIdentity},
+    ports::{
+        Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
+        StateTable, Subscribers, Topics, WebIdentity,
+    },
     records::{Record, policy_of, sort_key},
     report::Health,
 };
@@ -49,6 +54,7 @@ pub struct Live {
     security_tokens: aws_sdk_sts::Client,
     http: reqwest::Client,
     graph: Graph,
+    watchers: Watchers,
     random: SystemRandom,
 }
 
@@ -75,6 +81,7 @@ impl Live {
             events: aws_sdk_eventbridge::Client::new(shared),
             security_tokens: aws_sdk_sts::Client::new(shared),
             graph: Graph::new(http.clone(), config.graph.clone()),
+            watchers: Watchers::new(&config, shared)?,
             http,
             config,
             random: SystemRandom::new(),
@@ -153,6 +160,30 @@ impl Deployment for Live {
             status if status.is_success() => Ok(()),
             status => Err(OutsideError(format!("status {}", status.as_u16()))),
         }
+    }
+}
+
+impl Topics for Live {
+    async fn subscribers(&self, topic_arn: &str) -> Result<Subscribers, OutsideError> {
+        self.watchers.subscribers(topic_arn).await
+    }
+}
+
+impl Alarms for Live {
+    async fn alarms(&self) -> Result<Vec<Alarm>, OutsideError> {
+        self.watchers.alarms().await
+    }
+}
+
+impl Endpoint for Live {
+    async fn handshake(&self, url: &str, token: &str) -> Result<HandshakeAnswer, OutsideError> {
+        self.watchers.handshake(url, token).await
+    }
+}
+
+impl AppSettings for Live {
+    async fn service_principal(&self, token: &AccessToken) -> Result<ServicePrincipal, GraphError> {
+        self.watchers.service_principal(token).await
     }
 }
 

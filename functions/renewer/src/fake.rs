@@ -13,7 +13,8 @@ use graph_notifications::{
     ClientState, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize, signing_keys::SigningKey,
 };
 use graph_subscriptions::{
-    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, Subscription, TokenError,
+    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, ServicePrincipal, Subscription,
+    TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -22,8 +23,12 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::{
+    check::ports::AppSettings,
     config::Config,
-    ports::{Deployment, EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, WebIdentity},
+    ports::{
+        Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
+        StateTable, Subscribers, Topics, WebIdentity,
+    },
     records::{Record, sort_key},
     report::{Health, Report},
     run::{Asked, Invocation, reconcile},
@@ -455,6 +460,30 @@ impl Deployment for Fake {
             Ok(())
         })
         .await
+    }
+}
+
+impl Topics for Fake {
+    async fn subscribers(&self, _topic_arn: &str) -> Result<Subscribers, OutsideError> {
+        Ok(Subscribers { confirmed: 1, pending: 0 })
+    }
+}
+
+impl Alarms for Fake {
+    async fn alarms(&self) -> Result<Vec<Alarm>, OutsideError> {
+        Ok(vec![Alarm { name: "stack-Silence".to_owned(), state: "OK".to_owned(), description: String::new() }])
+    }
+}
+
+impl Endpoint for Fake {
+    async fn handshake(&self, _url: &str, token: &str) -> Result<HandshakeAnswer, OutsideError> {
+        Ok(HandshakeAnswer { status: 200, content_type: "text/plain".to_owned(), body: token.to_owned() })
+    }
+}
+
+impl AppSettings for Fake {
+    async fn service_principal(&self, _token: &AccessToken) -> Result<ServicePrincipal, GraphError> {
+        Err(error(GraphErrorKind::Forbidden))
     }
 }
 

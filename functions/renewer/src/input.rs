@@ -12,6 +12,8 @@ pub enum Action {
     Reconcile,
     /// The same, and hand Graph a new encryption certificate.
     Rotate,
+    /// Test every link of the chain, and change nothing.
+    Check,
     /// The same as reconcile, now, since Graph said something of a subscription.
     Lifecycle(LifecycleEvent),
     /// CloudFormation creates, updates or deletes the stack.
@@ -30,7 +32,7 @@ pub struct LifecycleEvent {
 
 /// The event asks for something that this function does not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}} or {{\"action\":\"rotate\"}}")]
+#[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate or check")]
 pub struct UnknownAction(String);
 
 impl Action {
@@ -45,6 +47,7 @@ impl Action {
             Some(Value::String(action)) => match action.as_str() {
                 "reconcile" => Ok(Self::Reconcile),
                 "rotate" => Ok(Self::Rotate),
+                "check" => Ok(Self::Check),
                 other => Err(UnknownAction(format!("there is no action '{}'", printable(other)))),
             },
             Some(_) => Err(UnknownAction("the action is not a text".to_owned())),
@@ -108,6 +111,7 @@ mod tests {
     fn a_word_chooses() {
         let asked = |word: &str| Action::from_event(&json!({"action": word}));
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
+        assert_eq!(asked("check"), Ok(Action::Check));
     }
 
     #[test]
@@ -115,7 +119,7 @@ mod tests {
         for event in [json!({"action": "explode"}), json!({"action": 1}), json!({"action": null})] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
             assert!(
-                sentence.ends_with(r#"what can be asked for is {"action":"reconcile"} or {"action":"rotate"}"#),
+                sentence.ends_with(r#"what can be asked for is {"action":"reconcile"}, and likewise rotate or check"#),
                 "{sentence}"
             );
         }

@@ -11,6 +11,7 @@ use crate::{
     act::{Acting, seconds_remaining},
     app_certificates::AppCertificates,
     calls::{Calls, pause},
+    check::{check, report::CheckReport},
     config::{Config, CredentialKind},
     custom_resource::{self, Request, RequestType, Verdict},
     input::{Action, LifecycleEvent, UnknownAction},
@@ -82,6 +83,8 @@ impl Asked {
 pub enum Answer {
     /// A run's report.
     Run(Box<Report>),
+    /// A check's report.
+    Check(CheckReport),
     /// What a deployment was told.
     Deployment {
         /// Whether it goes on.
@@ -135,6 +138,7 @@ pub async fn handle(
         Action::Reconcile => Asked::ToReconcile,
         Action::Rotate => Asked::ToRotate,
         Action::Lifecycle(event) => Asked::ByGraph(event),
+        Action::Check => return Ok(Answer::Check(check(outside, config, invocation.ends_at).await)),
         Action::CustomResource(request) => return deploy(outside, config, &request, invocation).await,
     };
     let report = reconcile(outside, config, invocation, &asked).await;

@@ -625,6 +625,13 @@ async fn the_handler_does_what_the_event_asks_for() {
     let config = config("Global");
     let answer = handle(&fake, &config, &json!({"action": "reconcile"}), invocation).await.unwrap();
     assert!(matches!(answer, Answer::Run(report) if report.ok));
+    let calls = fake.state.borrow().calls.len();
+    let answer = handle(&fake, &config, &json!({"action": "check"}), invocation).await.unwrap();
+    assert!(matches!(&answer, Answer::Check(report) if report.action == "check"), "{answer:?}");
+    let writes = ["write", "record", "forget", "create", "renew", "delete", "take", "announce", "event"];
+    let looked = fake.state.borrow().calls[calls..].to_vec();
+    let wrote = |call: &String| writes.iter().any(|write| call.starts_with(&format!("{write} ")));
+    assert!(!looked.is_empty() && !looked.iter().any(wrote), "a check changes nothing: {looked:?}");
     let error = handle(&fake, &config, &json!({"action": "fly"}), invocation).await.unwrap_err();
     assert_eq!(lambda_runtime::Diagnostic::from(error).error_type, "UnknownAction");
     fake.state.borrow_mut().held.clear();
