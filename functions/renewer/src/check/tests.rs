@@ -438,6 +438,13 @@ fn a_keyring_that_cannot_be_used() {
 }
 
 #[test]
+fn a_keyring_is_called_by_its_name() {
+    let arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:Keyring-a1b2".to_owned();
+    let rows = found_with(&Config { keyring_secret_id: arn, ..config("Global") }, |seen| keyring(seen).current = None);
+    assert_eq!(rows[0].subject, "Keyring-a1b2");
+}
+
+#[test]
 fn a_keyring_without_a_current_key() {
     assert_found(Link::Keyring, State::Failed, &["no current key", "reconcile"], |seen| keyring(seen).current = None);
 }

@@ -82,7 +82,9 @@ fn one_document(subject: &str, document: &Result<Vec<KeyName>, SigningKeysError>
 
 /// The keyring as a whole.
 pub(super) fn keyring(seen: &Seen, config: &Config) -> Vec<Row> {
-    let (link, subject) = (Link::Keyring, &config.keyring_secret_id);
+    // Of an ARN the name: the rest says nothing here.
+    let subject = config.keyring_secret_id.rsplit(':').next().unwrap_or_default();
+    let link = Link::Keyring;
     let keyring = match &seen.keyring {
         Ok(keyring) => keyring,
         Err(KeyringUnseen::Unreadable(error)) => {
