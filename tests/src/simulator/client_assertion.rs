@@ -538,6 +538,7 @@ mod tests {
             (&header("kid", Value::Null), json!({}), 7_000_272),
             (&header("kid", json!("another")), json!({}), 7_000_272),
             (&good, json!({"use": "enc"}), 7_000_272),
+            (&good, json!({"kty": "EC"}), 7_000_272),
             (&good, json!({"alg": "RS512"}), 7_000_272),
             (&good, json!({"n": "AQAB"}), 7_000_272),
             (&forged, json!({}), 700_027),

@@ -69,6 +69,9 @@ async fn a_registered_certificate_gets_a_token_once_per_assertion() {
 
     let assertion = scene.assertion(3, now);
     assert_eq!(number(&scene.answer_to_assertion(OTHER_TENANT, &assertion).await), 50_027);
+    let saml = JWT_BEARER.replace("jwt", "saml2");
+    let proof = [("client_assertion_type", saml.as_str()), ("client_assertion", &assertion)];
+    assert_eq!(number(&scene.answer(TENANT_ID, &proof).await), 50_027);
     let answer = scene.answer_to_assertion(TENANT_ID, &assertion).await;
     assert_eq!(claims_of(&answer)["appidacr"], "2");
     assert_eq!(scene.graph("GET", "", answer["access_token"].as_str().unwrap(), None).await.0, 200);
