@@ -880,6 +880,20 @@ async fn certificates_are_shown_for_upload_before_entra_knows_them() {
 }
 
 #[tokio::test]
+async fn any_token_will_do_to_look_further() {
+    for first_accepted in [true, false] {
+        let mut fake = Fake::new();
+        fake.secrets.insert("app-certificates", fake::stored_certificates(2));
+        let mut tokens = vec![Err(entra_refuses(700_027)), Ok(fake::ACCESS_TOKEN)];
+        tokens.rotate_left(usize::from(first_accepted));
+        fake.tokens = tokens.into();
+        let report = checked(&fake, "Certificate").await;
+        let subscription = report.rows.iter().find(|row| row.link == Link::Subscription).unwrap();
+        assert_eq!(subscription.state, State::Ok, "{first_accepted}");
+    }
+}
+
+#[tokio::test]
 async fn no_certificate_yet_says_how_to_get_one() {
     let mut fake = Fake::new();
     fake.secrets.remove("app-certificates");
