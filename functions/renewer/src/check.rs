@@ -24,7 +24,8 @@ use crate::config::Config;
 /// Checks all links. Whatever is wrong, or does not answer before the invocation is ended from outside at `ends_at`, is a row of
 /// the report.
 pub async fn check<S: Surroundings>(world: &S, config: &Config, ends_at: Timestamp) -> CheckReport {
-    let seen = look(world, config, ends_at).await;
+    // Boxed: with all that calls it, it would be deeper than the compiler looks into one future.
+    let seen = Box::pin(look(world, config, ends_at)).await;
     let now = world.now();
     CheckReport::new(now, judge(&seen, config, now), entries(&seen.credential, config))
 }

@@ -61,8 +61,6 @@ impl<S: Surroundings> Eyes<'_, S> {
         silent: impl FnOnce(String) -> E,
     ) -> Result<T, E> {
         let left = Duration::try_from(self.until.duration_since(self.world.now())).unwrap_or_default();
-        // Boxed: all of them side by side would be deeper than the compiler looks into one future.
-        let call = Box::pin(call);
         tokio::select! {
             biased;
             answer = call => answer,
