@@ -134,14 +134,15 @@ pub async fn handle(
     event: &Value,
     invocation: Invocation<'_>,
 ) -> Result<Answer, RunError> {
+    // Boxed: all that an invocation may do, in one future, is deeper than the compiler looks.
     let asked = match Action::from_event(event)? {
         Action::Reconcile => Asked::ToReconcile,
         Action::Rotate => Asked::ToRotate,
         Action::Lifecycle(event) => Asked::ByGraph(event),
-        Action::Check => return Ok(Answer::Check(check(outside, config, invocation.ends_at).await)),
-        Action::CustomResource(request) => return deploy(outside, config, &request, invocation).await,
+        Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
+        Action::CustomResource(request) => return Box::pin(deploy(outside, config, &request, invocation)).await,
     };
-    let report = reconcile(outside, config, invocation, &asked).await;
+    let report = Box::pin(reconcile(outside, config, invocation, &asked)).await;
     log(&report);
     verdict(&report).map(|()| Answer::Run(Box::new(report)))
 }
@@ -157,7 +158,7 @@ async fn deploy(
         _ if !request.is_enabled() => Verdict::Success("The parameter SubscribeOnDeploy is No.".to_owned()),
         RequestType::Delete => custom_resource::remove_all(outside, config, invocation).await,
         RequestType::Create | RequestType::Update => {
-            let report = reconcile(outside, config, invocation, &Asked::ByDeployment).await;
+            let report = Box::pin(reconcile(outside, config, invocation, &Asked::ByDeployment)).await;
             log(&report);
             custom_resource::verdict(&report)
         }
