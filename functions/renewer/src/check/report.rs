@@ -167,8 +167,12 @@ fn table(rows: &[Row], entra: &[EntraEntry]) -> Vec<String> {
         lines.push(format!("{state:<7}  {link:<links$}  {:<subjects$}  {}", row.subject, row.finding));
         lines.extend(row.step.as_ref().map(|step| format!("         -> {step}")));
     }
-    let of_entra = |row: &&Row| matches!(row.link, Link::Credential | Link::Roles | Link::AppSettings);
-    if rows.iter().filter(of_entra).any(|row| row.state != State::Ok) && !entra.is_empty() {
+    // Whoever may not look at the app's settings, which is the rule, needs no reminder each time.
+    let wrong = |row: &Row| {
+        matches!(row.link, Link::Credential | Link::Roles | Link::AppSettings)
+            && matches!(row.state, State::Failed | State::Warning)
+    };
+    if rows.iter().any(wrong) && !entra.is_empty() {
         lines.push(String::new());
         lines.push("What must stand in Microsoft Entra:".to_owned());
         for entry in entra {
@@ -308,8 +312,10 @@ mod tests {
     fn people_read_what_to_enter_while_entra_is_not_as_it_should_be() {
         let speaks = |rows| report(rows).table.iter().any(|line| line.contains("Microsoft Entra"));
         assert!(!speaks(vec![Row::ok(Link::Credential, "", ""), Row::failed(Link::Topic, "", "", "")]));
+        assert!(!speaks(vec![Row::unknown(Link::AppSettings, "", "", "")]));
         for link in [Link::Credential, Link::Roles, Link::AppSettings] {
             assert!(speaks(vec![Row::warning(link, "", "", "")]), "{link:?}");
+            assert!(speaks(vec![Row::failed(link, "", "", "")]), "{link:?}");
         }
     }
 }
