@@ -759,13 +759,27 @@ fn topics_that_cannot_be_asked() {
     }
 }
 
+fn alarms(states: [&str; 2]) -> impl FnOnce(&mut Seen) {
+    move |seen| {
+        for (alarm, state) in seen.alarms.as_mut().unwrap().iter_mut().zip(states) {
+            state.clone_into(&mut alarm.state);
+        }
+    }
+}
+
 #[test]
-fn alarms_that_are_not_ok() {
-    let set =
-        |state: &'static str| move |seen: &mut Seen| state.clone_into(&mut seen.alarms.as_mut().unwrap()[1].state);
-    assert_found(Link::Alarm, State::Failed, &["in alarm", "why"], set("ALARM"));
-    assert_found(Link::Alarm, State::Warning, &["INSUFFICIENT_DATA", "CloudWatch"], set("INSUFFICIENT_DATA"));
-    assert_eq!(found(set("ALARM"))[0].subject, "stack-B");
+fn alarms_that_went_off() {
+    assert_found(Link::Alarm, State::Failed, &["in alarm", "why"], alarms(["OK", "ALARM"]));
+    let subjects: Vec<_> = found(alarms(["ALARM", "ALARM"])).into_iter().map(|row| row.subject).collect();
+    assert_eq!(subjects, ["stack-A", "stack-B"]);
+}
+
+#[test]
+fn alarms_that_have_nothing_to_go_by() {
+    let blind = alarms(["INSUFFICIENT_DATA", "INSUFFICIENT_DATA"]);
+    assert_found(Link::Alarm, State::Warning, &["2 of 2 alarms (A, B)", "metrics exist"], blind);
+    let rows = found(alarms(["ALARM", "INSUFFICIENT_DATA"]));
+    assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [State::Failed, State::Warning]);
 }
 
 #[test]

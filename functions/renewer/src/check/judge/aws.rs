@@ -1,6 +1,5 @@
 //! The services of AWS that an alert passes, or that tell when something is wrong.
 
-use super::RECONCILE;
 use crate::{
     check::{
         report::{Link, Row},
@@ -19,8 +18,8 @@ pub(super) fn state_table(seen: &Seen, config: &Config) -> Row {
             link,
             subject,
             format!("It cannot be read: {error}."),
-            "Without it alerts may come twice, and nothing is repaired. The table must exist, and the roles of both functions must \
-             be allowed to use it: deploy the stack again.",
+            "Without it alerts may come twice, and nothing is repaired. Check again; if it lasts, deploy the stack again: the \
+             table must exist, and the roles of both functions must be allowed to use it.",
         ),
     }
 }
@@ -37,7 +36,8 @@ fn one_topic(topic: Topic, subscribers: &Result<Subscribers, OutsideError>) -> V
         Ok(subscribers) => subscribers,
         Err(error) => {
             let finding = format!("Its subscribers cannot be counted: {error}.");
-            let step = "The topic must exist, and the renewer's role must be allowed sns:GetTopicAttributes: deploy the stack again.";
+            let step = "Check again; if it lasts, deploy the stack again: the topic must exist, and the renewer's role must be \
+                        allowed sns:GetTopicAttributes.";
             let row = if topic == Topic::Alert { Row::failed } else { Row::unknown };
             return vec![row(link, &name, &finding, &step)];
         }
@@ -59,8 +59,8 @@ fn one_topic(topic: Topic, subscribers: &Result<Subscribers, OutsideError>) -> V
     }
     if subscribers.pending > 0 {
         let finding = format!("Have not confirmed, and get nothing: {}.", subscribers.pending);
-        let step =
-            "They must open the link in the email from AWS; it holds for three days. After that, subscribe them again.";
+        let step = "They must open the link in the email from AWS, which holds for two days; an https endpoint must visit the address \
+                    that it was sent. After that, subscribe them again.";
         rows.push(Row::warning(link, name, finding, step));
     }
     if rows.is_empty() {
@@ -75,8 +75,8 @@ pub(super) fn alarms(seen: &Seen, config: &Config) -> Vec<Row> {
     let alarms = match &seen.alarms {
         Ok(alarms) => alarms,
         Err(error) => {
-            let step =
-                "The renewer's role must be allowed cloudwatch:DescribeAlarms. Look by hand in CloudWatch, Alarms.";
+            let step = "Look by hand in CloudWatch, Alarms. If it lasts, deploy the stack again: the renewer's role must be allowed \
+                        cloudwatch:DescribeAlarms.";
             return vec![Row::unknown(link, stack, format!("The alarms cannot be seen: {error}."), step)];
         }
     };
@@ -85,16 +85,20 @@ pub(super) fn alarms(seen: &Seen, config: &Config) -> Vec<Row> {
         return vec![Row::warning(link, stack, finding, "Deploy the stack again: the template makes them.")];
     }
     let mut rows = Vec::new();
-    for alarm in alarms.iter().filter(|alarm| alarm.state != "OK") {
-        if alarm.state == "ALARM" {
-            let step = format!("Do as it says. It ends by itself when its cause is gone. {RECONCILE}");
-            rows.push(Row::failed(link, &alarm.name, format!("It is in alarm. {}", alarm.description), step));
-        } else {
-            let finding = format!("It has nothing to go by ({}).", alarm.state);
-            let step =
-                "Within an hour of a deployment this passes. Later, see in CloudWatch whether its metric exists.";
-            rows.push(Row::warning(link, &alarm.name, finding, step));
-        }
+    let step = "Do as it says. It ends by itself when its cause is gone.";
+    let in_alarm = alarms.iter().filter(|alarm| alarm.state == "ALARM");
+    rows.extend(
+        in_alarm.map(|alarm| Row::failed(link, &alarm.name, format!("It is in alarm. {}", alarm.description), step)),
+    );
+    let blind = alarms.iter().filter(|alarm| !matches!(alarm.state.as_str(), "OK" | "ALARM"));
+    // In one row: after a deployment it is all of them.
+    let prefix = format!("{stack}-");
+    let blind: Vec<_> = blind.map(|alarm| alarm.name.strip_prefix(&prefix).unwrap_or(&alarm.name)).collect();
+    if !blind.is_empty() {
+        let finding =
+            format!("Have nothing to go by: {} of {} alarms ({}).", blind.len(), alarms.len(), blind.join(", "));
+        let step = "Within an hour of a deployment this passes. Later, see in CloudWatch whether their metrics exist.";
+        rows.push(Row::warning(link, stack, finding, step));
     }
     if rows.is_empty() {
         rows.push(Row::ok(link, stack, format!("All {} alarms are OK.", alarms.len())));

@@ -88,8 +88,8 @@ pub(super) fn keyring(seen: &Seen, config: &Config) -> Vec<Row> {
     let keyring = match &seen.keyring {
         Ok(keyring) => keyring,
         Err(KeyringUnseen::Unreadable(error)) => {
-            let step = "The receiver needs it to read notifications. The roles of both functions must be allowed to read the secret \
-                        and to decrypt with its key.";
+            let step = "The receiver needs it to read notifications. Check again; if it lasts, deploy the stack again: the roles of \
+                        both functions must be allowed to read the secret.";
             return vec![Row::failed(link, subject, format!("It cannot be read: {error}."), step)];
         }
         Err(KeyringUnseen::Empty) => {
