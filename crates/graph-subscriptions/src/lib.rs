@@ -20,6 +20,6 @@ pub use endpoints::{GraphEndpoint, LoginEndpoint};
 pub use entra::AccessToken;
 pub use error::{GraphError, GraphErrorKind};
 pub use service_principal::ServicePrincipal;
-pub use subscription::{NewSubscription, Renewal, Subscription};
+pub use subscription::{NewCertificate, NewSubscription, Renewal, Subscription};
 pub use subscriptions::Graph;
 pub use token_error::TokenError;

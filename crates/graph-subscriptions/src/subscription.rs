@@ -68,12 +68,19 @@ impl NewSubscription<'_> {
     }
 }
 
-/// What to send to renew a subscription. The certificate goes along each time, so that a new key takes effect with the
-/// next renewal.
+/// What to send to renew a subscription.
 #[derive(Debug, Clone, Copy)]
 pub struct Renewal<'a> {
     /// When it ends unless renewed again: at most a day ahead.
     pub expires_at: Timestamp,
+    /// The certificate to encrypt for from now on; `None` leaves it as it is. Microsoft's pages disagree on whether a
+    /// renewal can change it.
+    pub certificate: Option<NewCertificate<'a>>,
+}
+
+/// A certificate for a subscription that has another.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCertificate<'a> {
     /// As in [`NewSubscription`].
     pub certificate: &'a str,
     /// As in [`NewSubscription`].
@@ -84,8 +91,8 @@ impl Renewal<'_> {
     pub(crate) fn body(&self) -> impl Serialize {
         RenewBody {
             expiration_date_time: whole_seconds(self.expires_at),
-            encryption_certificate: self.certificate,
-            encryption_certificate_id: self.certificate_id,
+            encryption_certificate: self.certificate.map(|new| new.certificate),
+            encryption_certificate_id: self.certificate.map(|new| new.certificate_id),
         }
     }
 }
@@ -113,6 +120,8 @@ struct CreateBody<'a> {
 #[serde(rename_all = "camelCase")]
 struct RenewBody<'a> {
     expiration_date_time: String,
-    encryption_certificate: &'a str,
-    encryption_certificate_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_certificate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encryption_certificate_id: Option<&'a str>,
 }

@@ -79,7 +79,7 @@ impl Graph {
         parsed(&self.call(request, token, &[new.client_state.expose()]).await?)
     }
 
-    /// Moves a subscription's end, hands over the certificate, and makes this call's token the one under which Graph
+    /// Moves a subscription's end, hands over a certificate if there is a new one, and makes this call's token the one under which Graph
     /// delivers.
     ///
     /// # Errors
@@ -152,6 +152,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::subscription::NewCertificate;
     use crate::{
         error::GraphErrorKind,
         testing::{NOW, TENANT, client, serve, token},
@@ -231,9 +232,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_renewal_moves_the_end_and_hands_over_the_certificate() {
-        let (graph, script) = graph(&[(200, reported("s1"))]).await;
-        let renewal = Renewal { expires_at: NOW, certificate: "MII", certificate_id: "key-2" };
+    async fn a_renewal_moves_the_end_and_hands_over_a_new_certificate() {
+        let (graph, script) = graph(&[(200, reported("s1")), (200, reported("s1"))]).await;
+        let certificate = Some(NewCertificate { certificate: "MII", certificate_id: "key-2" });
+        let renewal = Renewal { expires_at: NOW, certificate };
         let renewed = graph.renew(&token(), "a/../b?c", &renewal).await.unwrap();
         assert_eq!(renewed.encryption_certificate_id.as_deref(), Some("key-1"));
         let (request, _, body) = script.asked.lock().unwrap()[0].clone();
@@ -242,6 +244,9 @@ mod tests {
             "expirationDateTime": "2025-11-24T16:00:00Z", "encryptionCertificate": "MII", "encryptionCertificateId": "key-2",
         });
         assert_eq!(body, expected);
+        graph.renew(&token(), "s1", &Renewal { certificate: None, ..renewal }).await.unwrap();
+        let body = script.asked.lock().unwrap()[1].2.clone();
+        assert_eq!(body, json!({"expirationDateTime": "2025-11-24T16:00:00Z"}));
     }
 
     #[tokio::test]

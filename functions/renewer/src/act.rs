@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use futures::{StreamExt as _, stream};
 use graph_notifications::{ClientState, Policy, TenantId};
-use graph_subscriptions::{AccessToken, GraphErrorKind, NewSubscription, Renewal, Subscription};
+use graph_subscriptions::{AccessToken, GraphErrorKind, NewCertificate, NewSubscription, Renewal, Subscription};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
@@ -122,8 +122,8 @@ impl<W: World> Acting<'_, W> {
 
     async fn renew(&self, renew: Renew) -> One {
         let (policy, id) = (&renew.policy, &renew.subscription.id);
-        let renewed = match self.patch(policy, id).await {
-            Ok(renewed) => renewed,
+        let (renewed, certificate) = match self.patch(policy, &renew.subscription).await {
+            Ok(done) => done,
             Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
                 let create = Self::create_anew(&renew, Some(id.clone()));
                 let done = self.create(&create, Outcome::Recreated, None).await;
@@ -137,7 +137,6 @@ impl<W: World> Acting<'_, W> {
                 return self.report(policy, None, Err(not_done));
             }
         };
-        let certificate = self.certificate_of(policy, &renewed).await;
         let explanation = match certificate.as_deref() {
             Some(id) if id == self.certificate_id => None,
             None => Some("Graph does not say for which certificate it encrypts".to_owned()),
@@ -257,10 +256,11 @@ impl<W: World> Acting<'_, W> {
             let same_policy: Vec<Subscription> =
                 list(self.calls, policy.tenant).await?.into_iter().filter(|one| watches(one, policy)).collect();
             if let Some((found, state)) = self.adoptable(create, &announced, &same_policy) {
-                match self.patch(policy, &found.id).await {
-                    Ok(renewed) => {
+                match self.patch(policy, found).await {
+                    Ok((renewed, certificate)) => {
                         if let Some(state) = state {
-                            self.record(policy, &state, self.certificate_id, &renewed).await;
+                            let certificate = certificate.as_deref().unwrap_or(self.certificate_id);
+                            self.record(policy, &state, certificate, &renewed).await;
                         }
                         let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
                         return Ok(Done { outcome, subscription: renewed, explanation: why });
@@ -324,10 +324,40 @@ impl<W: World> Acting<'_, W> {
         })
     }
 
-    async fn patch(&self, policy: &Policy, id: &str) -> Result<Subscription, Failure> {
+    /// Renews a subscription, and gives it the current certificate if it has another. Gives the certificate that Graph
+    /// encrypts for then, as far as Graph says.
+    ///
+    /// Microsoft's pages disagree on whether a renewal can change the certificate. Graph may refuse the whole renewal for
+    /// it: then the renewal is what counts.
+    async fn patch(
+        &self,
+        policy: &Policy,
+        subscription: &Subscription,
+    ) -> Result<(Subscription, Option<String>), Failure> {
+        let before = &subscription.encryption_certificate_id;
+        if before.as_deref() == Some(self.certificate_id) {
+            let renewed = self.patch_with(policy, &subscription.id, None).await?;
+            return Ok((renewed, before.clone()));
+        }
+        let new = NewCertificate { certificate: self.certificate, certificate_id: self.certificate_id };
+        let renewed = match self.patch_with(policy, &subscription.id, Some(new)).await {
+            Err(failure) if failure.kind() == Some(GraphErrorKind::Invalid) => {
+                self.patch_with(policy, &subscription.id, None).await?
+            }
+            other => other?,
+        };
+        let certificate = self.certificate_of(policy, &renewed).await;
+        Ok((renewed, certificate))
+    }
+
+    async fn patch_with(
+        &self,
+        policy: &Policy,
+        id: &str,
+        certificate: Option<NewCertificate<'_>>,
+    ) -> Result<Subscription, Failure> {
         let requested = self.world().now() + LIFETIME;
-        let renewal =
-            Renewal { expires_at: requested, certificate: self.certificate, certificate_id: self.certificate_id };
+        let renewal = Renewal { expires_at: requested, certificate };
         let call = async |token: &AccessToken| self.world().renew(token, id, &renewal).await;
         let renewed = self.calls.change_repeated(policy.tenant, call).await?;
         self.check_end(policy, requested, &renewed);
@@ -342,8 +372,8 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    /// The certificate that Graph encrypts for. Microsoft's pages disagree on whether a renewal can change it, so that
-    /// what the renewal answers is read back if it is another; twice, since Graph's parts may learn of it one by one.
+    /// The certificate that Graph encrypts for: what the renewal answers, read back if it is another than it should be;
+    /// twice, since Graph's parts may learn of it one by one.
     async fn certificate_of(&self, policy: &Policy, renewed: &Subscription) -> Option<String> {
         let mut certificate_id = renewed.encryption_certificate_id.clone();
         for attempt in 0..2 {

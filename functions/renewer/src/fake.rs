@@ -128,6 +128,7 @@ pub(crate) struct State {
     pub(crate) entra_refuses: Option<TenantId>,
     pub(crate) refused_tokens: u32,
     pub(crate) certificate_patch_ignored: bool,
+    pub(crate) certificate_patch_refused: bool,
     pub(crate) shortens_to: Option<SignedDuration>,
     pub(crate) hidden_from_next_list: bool,
     pub(crate) call_takes: SignedDuration,
@@ -419,13 +420,18 @@ impl Microsoft for Fake {
 
     async fn renew(&self, token: &AccessToken, id: &str, renewal: &Renewal<'_>) -> Result<Subscription, GraphError> {
         self.graph("renew", id, token, |state, now| {
-            Self::assert_stored(state, renewal.certificate_id, None);
+            if let Some(new) = renewal.certificate {
+                Self::assert_stored(state, new.certificate_id, None);
+                if state.certificate_patch_refused {
+                    return Err(error(GraphErrorKind::Invalid));
+                }
+            }
             let (ignored, shortened) = (state.certificate_patch_ignored, state.shortens_to);
             let held = state.held.iter_mut().find(|held| held.subscription.id == id);
             let subscription = &mut held.ok_or(error(GraphErrorKind::NotFound))?.subscription;
             subscription.expires_at = shortened.map_or(renewal.expires_at, |length| now + length);
-            if !ignored {
-                subscription.encryption_certificate_id = Some(renewal.certificate_id.to_owned());
+            if let Some(new) = renewal.certificate.filter(|_| !ignored) {
+                subscription.encryption_certificate_id = Some(new.certificate_id.to_owned());
             }
             Ok(subscription.clone())
         })

@@ -353,9 +353,10 @@ async fn after_a_replacement_that_failed_no_other_subscription_is_given_up_for_i
 
 #[tokio::test]
 async fn a_new_key_is_stored_and_then_given_to_every_subscription() {
-    for ignored in [false, true] {
+    for (ignored, refused) in [(false, false), (true, false), (false, true)] {
         let fake = settled("Global,Warehouse").await;
         fake.state.borrow_mut().certificate_patch_ignored = ignored;
+        fake.state.borrow_mut().certificate_patch_refused = refused;
         let old = fake.keyring().keys[0].certificate_id.clone();
         let report = fake.run_for(&config("Global,Warehouse"), &Asked::ToRotate).await;
         assert!(report.ok && report.keyring.rotated && report.action == "rotate", "{report:?}");
