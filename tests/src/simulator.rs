@@ -40,6 +40,7 @@ pub mod signing_keys;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod throttling;
 pub mod tokens;
 mod world;
 

@@ -19,6 +19,7 @@ use super::entra::object_id;
 use super::faults::{Effect, Operation};
 use super::handshake::{self, HandshakeError};
 use super::subscriptions::{Change, GraphError, NewSubscription, Principal};
+use super::throttling::Access;
 use super::tokens;
 use super::world::{Failure, World};
 
@@ -41,7 +42,7 @@ pub(crate) async fn unknown_path(Extract(world): Extract<Arc<World>>, headers: H
 
 async fn create(Extract(world): Extract<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
     respond(&world, &headers, Operation::CreateSubscription, async {
-        let principal = authorise(&world, &headers)?;
+        let principal = authorise(&world, &headers, Access::Write)?;
         let new = NewSubscription::parse(&json_body(&headers, &body)?, world.clock.now())?;
         check_policy(&world, &principal.tenant, &new.policy)?;
         shake_hands(&world, &new.notification_url).await?;
@@ -59,7 +60,7 @@ async fn create(Extract(world): Extract<Arc<World>>, headers: HeaderMap, body: B
 
 async fn list(Extract(world): Extract<Arc<World>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     respond(&world, &headers, Operation::ListSubscriptions, async {
-        let principal = authorise(&world, &headers)?;
+        let principal = authorise(&world, &headers, Access::Read)?;
         let first = first_of_page(query.as_deref().unwrap_or_default())?;
         let mut state = world.lock();
         let page_size = state.settings.page_size.max(1);
@@ -85,7 +86,7 @@ async fn list(Extract(world): Extract<Arc<World>>, RawQuery(query): RawQuery, he
 
 async fn get_one(Extract(world): Extract<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     respond(&world, &headers, Operation::GetSubscription, async {
-        let principal = authorise(&world, &headers)?;
+        let principal = authorise(&world, &headers, Access::Read)?;
         let shown = world.lock().subscriptions.get(&id, &principal, world.clock.now())?.as_json();
         Ok(Json(entity(&world, shown)).into_response())
     })
@@ -99,7 +100,7 @@ async fn update(
     body: Bytes,
 ) -> Response {
     respond(&world, &headers, Operation::UpdateSubscription, async {
-        let principal = authorise(&world, &headers)?;
+        let principal = authorise(&world, &headers, Access::Write)?;
         let now = world.clock.now();
         let url = {
             let mut state = world.lock();
@@ -134,7 +135,7 @@ async fn update(
 
 async fn delete(Extract(world): Extract<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     respond(&world, &headers, Operation::DeleteSubscription, async {
-        let principal = authorise(&world, &headers)?;
+        let principal = authorise(&world, &headers, Access::Write)?;
         world.lock().subscriptions.delete(&id, &principal, world.clock.now())?;
         world.touch();
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -149,7 +150,7 @@ async fn reauthorize(
     body: Bytes,
 ) -> Response {
     respond(&world, &headers, Operation::Reauthorize, async {
-        let principal = authorise(&world, &headers)?;
+        let principal = authorise(&world, &headers, Access::Write)?;
         if !body.is_empty() {
             return Err(GraphError::invalid("The body must be empty."));
         }
@@ -302,9 +303,17 @@ impl Caller {
     }
 }
 
-/// Who calls, with the role that emergency events need.
-fn authorise(world: &World, headers: &HeaderMap) -> Result<Principal, GraphError> {
-    authenticate(world, headers)?.for_emergency_events()
+/// Who calls, with the role that emergency events need, and no more often than Graph allows.
+fn authorise(world: &World, headers: &HeaderMap, access: Access) -> Result<Principal, GraphError> {
+    let principal = authenticate(world, headers)?.for_emergency_events()?;
+    let counted = world.lock().throttling.count(&principal.tenant, &principal.client_id, access, world.clock.now());
+    match counted {
+        Ok(()) => Ok(principal),
+        Err(seconds) => Err(GraphError {
+            retry_after_seconds: Some(seconds),
+            ..GraphError::new(429, "TooManyRequests", "Too many requests.")
+        }),
+    }
 }
 
 /// Who calls: a genuine, unexpired access token for this Graph.
@@ -441,7 +450,9 @@ fn with_ids(mut response: Response, headers: &HeaderMap, request_id: Uuid) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::clock::Clock;
     use crate::simulator::config::{CLIENT_ID, Config, TENANT_ID};
+    use crate::simulator::tokens::TokenVersion;
 
     fn world() -> World {
         World::new(Config::default(), ([127, 0, 0, 1], 1).into()).unwrap()
@@ -480,6 +491,24 @@ mod tests {
         assert_eq!(status_with("roles", json!([]), 1_000_000), 403);
         assert_eq!(status_with("roles", json!(["Calls.Initiate.All"]), 1_000_000), 403);
         assert_eq!(status_with("roles", Value::Null, 1_000_000), 403);
+    }
+
+    #[test]
+    fn who_changes_too_much_is_told_how_long_to_wait() {
+        let clock = Clock::manual(Timestamp::from_second(1_000_000).unwrap());
+        let config = Config { clock: clock.clone(), ..Config::default() };
+        let world = World::new(config, ([127, 0, 0, 1], 1).into()).unwrap();
+        let key = world.lock().signing_keys.current();
+        let token = tokens::sign(&tokens::header(TokenVersion::V1, &key.kid), &claims(), &key.pair.private_key);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, format!("Bearer {}", token.unwrap()).parse().unwrap());
+        let refused = |access| authorise(&world, &headers, access).err();
+        assert!((0..1000).all(|_| refused(Access::Write).is_none()));
+        let error = refused(Access::Write).unwrap();
+        assert_eq!((error.status, error.retry_after_seconds), (429, Some(20)));
+        assert_eq!(refused(Access::Read), None);
+        clock.advance_to(Timestamp::from_second(1_000_020).unwrap());
+        assert_eq!(refused(Access::Write), None);
     }
 
     #[test]

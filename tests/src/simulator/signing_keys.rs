@@ -1,6 +1,7 @@
 //! Entra's signing keys: which one signs, which ones are published, and how the documents list them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openssl::hash::{MessageDigest, hash};
@@ -87,13 +88,13 @@ impl SigningKeys {
     /// The key that signs.
     #[must_use]
     pub fn current(&self) -> SigningKey {
-        SigningKey::new(shared(KEY_BITS, self.current))
+        numbered(self.current)
     }
 
     /// Everything that is published for tenants: retired keys, the current one, and the next.
     #[must_use]
     pub fn published(&self) -> Vec<SigningKey> {
-        (self.oldest..=self.current + PUBLISHED_AHEAD).map(|index| SigningKey::new(shared(KEY_BITS, index))).collect()
+        (self.oldest..=self.current + PUBLISHED_AHEAD).map(numbered).collect()
     }
 
     /// Signs with the next key from now on.
@@ -137,7 +138,14 @@ impl Default for SigningKeys {
 /// The consumer tenant's key: genuine and published under `common`, but no key for an organisation's tokens.
 #[must_use]
 pub fn consumer_key() -> SigningKey {
-    SigningKey::new(shared(KEY_BITS, CONSUMER_KEY))
+    numbered(CONSUMER_KEY)
+}
+
+/// The process's signing key number `index`. It is kept, as each request looks through all that are published.
+fn numbered(index: usize) -> SigningKey {
+    static KEYS: LazyLock<Mutex<BTreeMap<usize, SigningKey>>> = LazyLock::new(Mutex::default);
+    let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    keys.entry(index).or_insert_with(|| SigningKey::new(shared(KEY_BITS, index))).clone()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::outbound::Outbound;
 use super::server::without_answer;
 use super::signing_keys::SigningKeys;
 use super::subscriptions::Subscriptions;
+use super::throttling::Throttling;
 
 pub(crate) struct World {
     pub(crate) origin: String,
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) throttling: Throttling,
     pub(crate) ledger: Ledger,
     pub(crate) tokens_issued: Vec<Value>,
 }
@@ -55,6 +57,7 @@ impl World {
                 faults: Faults::default(),
                 signing_keys: SigningKeys::new(),
                 subscriptions: Subscriptions::default(),
+                throttling: Throttling::default(),
                 ledger: Ledger::default(),
                 tokens_issued: Vec::new(),
             }),
