@@ -154,30 +154,36 @@ def check_target(target: str) -> None:
 
 def up(name: str = "demo") -> dict:
     """Builds, starts and deploys everything; returns the description that `down` and the tests use."""
+    with started(name) as description:
+        deploy(description)
+        finish(description)
+    save(description)
+    return description
+
+
+@contextlib.contextmanager
+def started(name: str):
+    """Builds and starts everything, and deploys nothing. It ends with the block only if the block fails."""
     down(name)
     directory = ROOT / ".demo" / name
     (directory / "tmp").mkdir(parents=True)
     description: dict = {"name": name, "directory": str(directory), "region": REGION, "processes": []}
-    architecture = native_architecture()
     try:
         build(directory)
         start_all(description, directory)
-        deploy(description, directory, architecture)
-        finish(description)
+        yield description
     except BaseException:
         # The files stay: they say what went wrong.
         for process in reversed(description["processes"]):
             processes.stop(process)
         raise
-    save(description)
-    return description
 
 
 def start_all(description: dict, directory: Path) -> None:
     """The proxy, the emulator behind it, and the Graph simulator."""
     say("Starting the AWS emulator and the Graph simulator ...")
 
-    def started(process: dict) -> dict:
+    def running(process: dict) -> dict:
         description["processes"].append(process)
         save(description)
         return process
@@ -185,12 +191,12 @@ def start_all(description: dict, directory: Path) -> None:
     port = processes.free_port()
     emulator = f"http://127.0.0.1:{port}"
     bare = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-    front = started(processes.start(
+    front = running(processes.start(
         "front", [str(environment("client") / "python"), str(ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"], directory, bare
     ))
     description["front"] = processes.listening(front)
     description["emulator"] = emulator
-    ministack = started(processes.start("emulator", [str(environment("emulator") / "ministack")], directory, {
+    ministack = running(processes.start("emulator", [str(environment("emulator") / "ministack")], directory, {
         # The functions inherit this environment, and on AWS they have nothing else either.
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -206,7 +212,7 @@ def start_all(description: dict, directory: Path) -> None:
         "AWS_DEFAULT_REGION": REGION,
         "NO_PROXY": "127.0.0.1,localhost",
     }))
-    simulator = started(processes.start("simulator", [
+    simulator = running(processes.start("simulator", [
         str(target_directory() / "debug/graph-simulator"), "--port", "0", "--gateway", description["front"],
         "--tenant", TENANT_ID, "--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET,
         *[argument for policy in POLICIES for argument in ("--policy", policy)],
@@ -223,8 +229,9 @@ def target_directory() -> Path:
     return Path(json.loads(done.stdout)["target_directory"])
 
 
-def deploy(description: dict, directory: Path, architecture: str, **changed: str) -> None:
-    """Deploys, or updates what is deployed; `changed` are parameters with other values than usual."""
+def deploy(description: dict, **changed: str | None) -> None:
+    """Deploys, or updates what is deployed; `changed` are parameters with other values than usual, None for the default."""
+    directory = Path(description["directory"])
     parameters = {
         "TenantId": TENANT_ID,
         "ClientId": CLIENT_ID,
@@ -235,13 +242,13 @@ def deploy(description: dict, directory: Path, architecture: str, **changed: str
         "TimeZone": "America/New_York",
         "GraphEndpoint": f"{description['simulator']}/v1.0",
         "LoginEndpoint": description["simulator"],
-        "Architecture": architecture,
+        "Architecture": native_architecture(),
         **changed,
     }
     command = [
         str(environment("sam") / "sam"), "deploy", "--template-file", str(LOCAL_BUILD / "template.yaml"),
         "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
-        "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *[f"{key}={value}" for key, value in parameters.items()],
+        "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *[f"{key}={value}" for key, value in parameters.items() if value is not None],
     ]
     with routes_added(description, directory):
         run("Deploying the template with sam deploy ...", command, directory / "deploy.log", aws_environment(description["emulator"], "sam"))

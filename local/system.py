@@ -23,6 +23,8 @@ class System:
         self.description = description
         self.outputs: dict[str, str] = description["outputs"]
         self.resources: dict[str, str] = description["resources"]
+        # Everything that the renewer said, in its own words.
+        self.reports: list[str] = []
 
     def client(self, service: str):
         """A client of the emulator itself, past the proxy and its faults."""
@@ -48,7 +50,9 @@ class System:
         """Runs the renewer and returns its report."""
         name = self.outputs["RenewerFunctionName"]
         answer = self.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event or {"action": "reconcile"}))
-        payload = json.loads(answer["Payload"].read())
+        text = answer["Payload"].read().decode()
+        self.reports.append(text)
+        payload = json.loads(text)
         if "FunctionError" in answer:
             raise RuntimeError(f"the renewer failed: {json.dumps(payload)}")
         return payload

@@ -56,7 +56,7 @@ def test_the_receiver_may_touch_only_its_own_items_in_the_table(system):
 
 
 def test_the_renewer_may_do_no_more_than_it_needs(system):
-    table = {f"dynamodb:{action}": {"StateTable"} for action in ("PutItem", "DeleteItem", "Query")}
+    table = {f"dynamodb:{action}": {"StateTable"} for action in ("GetItem", "PutItem", "DeleteItem", "Query")}
     assert granted(system, "RenewerRole") == {
         **table,
         "logs:CreateLogStream": {"RenewerLogGroup"},
@@ -65,6 +65,8 @@ def test_the_renewer_may_do_no_more_than_it_needs(system):
         "secretsmanager:PutSecretValue": {"Keyring"},
         "events:PutEvents": {"EventBus"},
         "sqs:SendMessage": {"DeadLetterQueue"},
+        "sns:GetTopicAttributes": {"AlertTopic", "TestTopic", "OperationsTopic"},
+        "cloudwatch:DescribeAlarms": {"*"},
     }
 
 

@@ -1,0 +1,82 @@
+"""The action `check` on the deployed stack: every link is looked at, and what is wrong is named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stack import STACK_NAME, aws_environment
+
+REPORT = Path(__file__).resolve().parents[2] / "local" / "report.py"
+LINKS = {
+    "credential", "roles", "app-settings", "signing-keys", "keyring", "encryption-certificate", "state-table", "subscription",
+    "endpoint", "topic", "alarm",
+}
+
+
+def check(system) -> dict[tuple[str, str], dict]:
+    report = system.renew({"action": "check"})
+    assert report["ok"] == all(row["state"] != "failed" for row in report["rows"])
+    return {(row["link"], row["subject"]): row for row in report["rows"]}
+
+
+def failed(system) -> dict[str, str]:
+    return {link: f"{row['finding']} {row['step']}" for (link, _), row in check(system).items() if row["state"] == "failed"}
+
+
+@pytest.fixture
+def application(system):
+    """The app as it should be again afterwards."""
+    [before] = system.inspect("application")
+    yield
+    system.control("application", roles=before["roles"], disabled=False, secretExpired=False, assignmentRequired=False)
+
+
+def test_every_link_of_the_chain_is_looked_at(system):
+    rows = check(system)
+
+    assert {link for link, _ in rows} == LINKS
+    assert not [row for row in rows.values() if row["state"] == "failed"]
+    assert len([link for link, _ in rows if link == "subscription"]) == 2
+
+
+def test_missing_consent_is_named(system, application):
+    system.control("application", roles=[])
+
+    assert "consent" in failed(system)["roles"]
+
+
+def test_an_expired_secret_is_named(system, application):
+    system.control("application", secretExpired=True)
+
+    assert "ClientSecret has expired" in failed(system)["credential"]
+
+
+def test_required_assignment_is_named_where_the_app_may_see_it(system, application):
+    [before] = system.inspect("application")
+    system.control("application", roles=[*before["roles"], "Application.Read.All"], assignmentRequired=True)
+
+    assert "Assignment required" in failed(system)["app-settings"]
+
+
+def test_a_lost_subscription_is_named_and_a_check_changes_nothing(system):
+    system.control("remove-subscription", policy="Warehouse")
+
+    found = [failed(system), failed(system)]
+
+    assert all(set(each) == {"subscription"} for each in found)
+    assert [each["policy"] for each in system.inspect("subscriptions")] == ["Global"]
+    system.renew()
+    assert failed(system) == {}
+
+
+def test_what_people_see_is_a_table(system):
+    environment = {**aws_environment(system.description["emulator"]), "STACK_NAME": STACK_NAME, "PATH": os.environ["PATH"]}
+
+    seen = subprocess.run([sys.executable, str(REPORT)], env=environment, capture_output=True, text=True)
+
+    assert seen.returncode == 0, seen.stderr
+    assert all(any(f" {link} " in line for line in seen.stdout.splitlines()) for link in LINKS), seen.stdout

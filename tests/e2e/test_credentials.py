@@ -1,0 +1,67 @@
+"""The app signs in with a certificate that the renewer makes, and with its role in AWS: set up as an operator would do it."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+
+import pytest
+import stack
+from processes import stop
+from system import System
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """A stack of its own, of which Entra knows no client secret."""
+    with stack.started("credentials") as description:
+        stack.deploy(description, GraphCredential="Certificate", ClientSecret=None, SubscribeOnDeploy="No")
+        stack.finish(description)
+        system = System(description)
+        system.control("credentials", clientSecrets=[])
+        yield system
+    for process in reversed(description["processes"]):
+        stop(process)
+    stack.down("credentials")
+
+
+def asked_for(system) -> dict[str, str]:
+    """What the check says must stand in Entra."""
+    return {entry["name"]: entry["value"] for entry in system.renew({"action": "check"})["entra"]}
+
+
+def assert_it_works(system, credential: str) -> None:
+    assert system.renew()["ok"]
+    assert system.inspect("tokens-issued")[-1]["credential"] == credential
+    call = system.dial("911")
+    assert [attempt["status"] for attempt in call["attempts"]] == [202]
+    [message] = system.receive("alerts")
+    assert call["callId"] in message["Message"]
+
+
+def test_a_certificate(elsewhere):
+    with pytest.raises(RuntimeError, match="no subscription watches"):
+        elsewhere.renew()
+    der = ssl.PEM_cert_to_DER_cert(asked_for(elsewhere)["Certificate"])
+
+    elsewhere.control("credentials", certificates=[base64.b64encode(der).decode()])
+
+    assert_it_works(elsewhere, "certificate")
+
+
+def test_the_role_in_aws(elsewhere):
+    stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None, SubscribeOnDeploy="No")
+    entries = asked_for(elsewhere)
+    assert entries["Audience"] == "api://AzureADTokenExchange"
+    assert ":role/" in entries["Subject identifier"]
+
+    # The deployment says so as long as Entra does not trust the role, and ends well when it does.
+    with pytest.raises(stack.Failed):
+        stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None)
+    trusted = {"issuer": entries["Issuer"], "subject": entries["Subject identifier"], "audience": entries["Audience"]}
+    elsewhere.control("credentials", certificates=[], federated=[{**trusted, "jwks": None}])
+    stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None)
+
+    assert_it_works(elsewhere, "federated")
+    secrets = elsewhere.client("secretsmanager").list_secrets()["SecretList"]
+    assert [each["Name"] for each in secrets if "Keyring" not in each["Name"]] == []
