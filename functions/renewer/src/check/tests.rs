@@ -226,7 +226,10 @@ fn a_federated_credential_with_another_subject() {
         seen.credential = CredentialSeen::Federated(Claims::default());
         without_token(entra_refuses(700_213))(seen);
     });
-    assert_no_token(&rows, &["AADSTS700213", "subject", "letter by letter"]);
+    assert_no_token(
+        &rows,
+        &["AADSTS700213", "No federated credential of the app has the token's subject", "letter by letter"],
+    );
 }
 
 /// Certificates that end after these times, and what Entra answers to each.

@@ -34,7 +34,7 @@ fn sign_in(credential: &CredentialSeen, tenant: &TenantSeen, config: &Config) ->
         }
         CredentialSeen::Secret => "for the client secret",
         CredentialSeen::Certificates(_) => "for a certificate",
-        CredentialSeen::Federated(_) => "for the token of the renewer's role",
+        CredentialSeen::Federated(_) => "for the web identity of the renewer's role",
     };
     if tenant.granted().is_some() {
         return Row::ok(Link::Credential, subject, format!("Microsoft Entra gave an access token {with}."));
@@ -72,7 +72,7 @@ fn refusal(error: &TokenError) -> String {
 
 fn advice(error: &TokenError) -> String {
     match (error.advice(), error.status, error.codes.first()) {
-        (Some(advice), ..) => format!("{advice}."),
+        (Some(advice), ..) => sentence(advice),
         (None, None, _) => "Check LoginEndpoint, and that the renewer can reach it; then check again.".to_owned(),
         (None, Some(429 | 500..), _) => {
             "Microsoft Entra has a passing failure: check again in some minutes.".to_owned()
@@ -82,6 +82,11 @@ fn advice(error: &TokenError) -> String {
         }
         (None, Some(_), None) => "Check LoginEndpoint, TenantId and ClientId.".to_owned(),
     }
+}
+
+fn sentence(advice: &str) -> String {
+    let mut letters = advice.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).chain(['.']).collect()
 }
 
 fn certificate(
