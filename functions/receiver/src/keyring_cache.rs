@@ -6,7 +6,7 @@ use graph_notifications::Keyring;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::Mutex,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use crate::outside::{CallFailed, ReadKeyring};
@@ -14,9 +14,10 @@ use crate::outside::{CallFailed, ReadKeyring};
 /// After this time the keyring is read again, so that rotated keys and client states arrive without being missed first.
 pub const FRESH_FOR: SignedDuration = SignedDuration::from_mins(5);
 
-/// A keyring younger than this is not read again, whatever it lacks: a flood of forgeries must not become a flood of
-/// calls. The renewer stores a new client state or key before it tells Graph, so a second is ample.
-pub const READ_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// The shortest time between two readings: a flood of forgeries must not become a flood of calls. Who asks sooner waits.
+/// To make do with the keyring at hand would be wrong: a call can come in the same second in which the renewer has made a
+/// client state, and would be turned away for good.
+pub const BETWEEN_READS: SignedDuration = SignedDuration::from_millis(200);
 
 /// There is no keyring to work with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,8 @@ pub struct KeyringCache {
 struct Held {
     keyring: Arc<Keyring>,
     read_at: Timestamp,
+    /// When it was asked for: it is as new as a request that arrived then can want it.
+    asked_at: Timestamp,
 }
 
 impl KeyringCache {
@@ -70,10 +73,11 @@ impl KeyringCache {
         }
     }
 
-    /// The keyring as it is now, because the one at hand seems to lack something. One that was read only just now counts.
+    /// The keyring as it is now, because the one at hand seems to lack something. One that was read for this request, which
+    /// arrived `now`, counts.
     ///
     /// # Errors
-    /// If it cannot be read: whether something is lacking stays open.
+    /// If it cannot be read in time: whether something is lacking stays open.
     pub async fn refresh(
         &self,
         reader: &impl ReadKeyring,
@@ -81,13 +85,14 @@ impl KeyringCache {
         deadline: Instant,
     ) -> Result<Arc<Keyring>, KeyringUnavailable> {
         let mut held = self.held.lock().await;
-        if let Some(held) = &*held
-            && age(held, now) < READ_AT_MOST_EVERY
-        {
-            return Ok(held.keyring.clone());
-        }
+        let wait = match &*held {
+            Some(held) if held.asked_at >= now => return Ok(held.keyring.clone()),
+            Some(held) => BETWEEN_READS.saturating_sub(age(held, now)).max(SignedDuration::ZERO),
+            None => SignedDuration::ZERO,
+        };
+        sleep_until(deadline.min(Instant::now() + wait.unsigned_abs())).await;
         let new = self.read(reader, now, deadline).await?;
-        Ok(held.insert(new).keyring.clone())
+        Ok(held.insert(Held { read_at: now + wait, ..new }).keyring.clone())
     }
 
     async fn read(
@@ -100,7 +105,7 @@ impl KeyringCache {
         let read = timeout_at(deadline, reader.read_keyring()).await.unwrap_or(Err(CallFailed::late()));
         let text = read.map_err(|error| unavailable(error.to_string()))?;
         let keyring = Keyring::from_json(&text).map_err(|error| unavailable(error.to_string()))?;
-        Ok(Held { keyring: Arc::new(keyring), read_at: now })
+        Ok(Held { keyring: Arc::new(keyring), read_at: now, asked_at: now })
     }
 }
 
@@ -180,13 +185,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refresh_reads_at_most_once_a_second() {
+    async fn a_refresh_reads_for_each_request_and_at_most_five_times_a_second() {
         let (cache, reader) = answers(&[GOOD]);
         cache.get(&reader, NOW, soon()).await.unwrap();
-        for (milliseconds, expected) in [(0, 1), (999, 1), (1000, 2), (1500, 2), (2000, 3)] {
+        // What was read for the request itself counts; for a later one it is read again, after a wait.
+        for (milliseconds, expected, waited) in
+            [(0, 1, 0), (1, 2, 199), (1, 2, 0), (250, 3, 150), (600, 4, 0), (800, 5, 0), (900, 6, 100)]
+        {
+            let begun = Instant::now();
             cache.refresh(&reader, NOW + SignedDuration::from_millis(milliseconds), soon()).await.unwrap();
-            assert_eq!(reads(&reader), expected, "after {milliseconds} ms");
+            assert_eq!((reads(&reader), begun.elapsed().as_millis()), (expected, waited), "after {milliseconds} ms");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_that_would_come_too_late_fails() {
+        let (cache, reader) = answers(&[GOOD, None]);
+        cache.get(&reader, NOW, soon()).await.unwrap();
+        let (begun, deadline) = (Instant::now(), Instant::now() + Duration::from_millis(50));
+        assert!(cache.refresh(&reader, NOW + SignedDuration::from_millis(1), deadline).await.is_err());
+        assert_eq!(begun.elapsed().as_millis(), 50);
     }
 
     #[tokio::test(start_paused = true)]

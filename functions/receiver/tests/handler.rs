@@ -227,6 +227,18 @@ async fn a_new_certificate_or_client_state_is_found_in_the_keyring_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_in_the_moment_in_which_its_client_state_was_made_raises_its_alert() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    world.a_moment_later();
+    world.set_keyring(support::keyring("key-2", "a new client state"));
+    let call = Call::new("call-2").change(json!({"clientState": "a new client state"})).certificate_id("key-2");
+    assert_eq!(world.deliver(&[call]).await, 202);
+    assert_eq!(world.published()[1].document()["callId"], "call-2");
+    assert_eq!(world.published()[1].document()["degraded"], json!(false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_keyring_graph_is_to_try_again() {
     let world = World::new();
     world.fault("read_keyring", Fault::Fails);

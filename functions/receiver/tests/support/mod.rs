@@ -361,6 +361,12 @@ impl World {
         self.now.set(self.now.get() + SignedDuration::from_secs(seconds));
     }
 
+    /// A moment later: too soon to read the keyring again without a pause.
+    pub fn a_moment_later(&self) {
+        let moment = SignedDuration::from_millis(20);
+        self.now.set(self.now.get() + moment);
+    }
+
     pub fn set_keyring(&self, text: String) {
         self.state.keyring.replace(text);
     }
