@@ -4,13 +4,15 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down test lint build prerequisites
+.PHONY: help demo dial down check test soak lint build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
 	@echo "make dial NUMBER=911  another call, while a demonstration is kept up"
 	@echo "make down             ends a demonstration that was kept up"
 	@echo "make test             all tests, those on the deployed template included"
+	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
+	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
 	@echo "make lint             formatting, lints, documentation, template, licences, unused dependencies"
 	@echo "make build            both functions for this machine; ARCH=arm64 or ARCH=x86_64 for another"
 
@@ -28,6 +30,12 @@ down:
 
 build: prerequisites
 	@ARCH=$(ARCH) $(PYTHON) local/stack.py build
+
+check:
+	@$(PYTHON) local/report.py
+
+soak:
+	cargo run --locked -p end-to-end --bin soak -- --days $(or $(DAYS),365) $(if $(SEED),--seed $(SEED))
 
 lint: prerequisites
 	@sh local/lint.sh
