@@ -28,11 +28,12 @@ def failed(system) -> dict[str, str]:
 
 
 @pytest.fixture
-def application(system):
-    """The app as it should be again afterwards."""
-    [before] = system.inspect("application")
-    yield
-    system.control("application", roles=before["roles"], disabled=False, secretExpired=False, assignmentRequired=False)
+def roles(system):
+    """The app's permissions; afterwards the app is as it should be again."""
+    [application] = system.inspect("application")
+    [principal] = application["tenants"].values()
+    yield principal["roles"]
+    system.control("application", roles=principal["roles"], disabled=False, secretExpired=False, assignmentRequired=False)
 
 
 def test_every_link_of_the_chain_is_looked_at(system):
@@ -43,21 +44,20 @@ def test_every_link_of_the_chain_is_looked_at(system):
     assert len([link for link, _ in rows if link == "subscription"]) == 2
 
 
-def test_missing_consent_is_named(system, application):
+def test_missing_consent_is_named(system, roles):
     system.control("application", roles=[])
 
     assert "consent" in failed(system)["roles"]
 
 
-def test_an_expired_secret_is_named(system, application):
+def test_an_expired_secret_is_named(system, roles):
     system.control("application", secretExpired=True)
 
     assert "ClientSecret has expired" in failed(system)["credential"]
 
 
-def test_required_assignment_is_named_where_the_app_may_see_it(system, application):
-    [before] = system.inspect("application")
-    system.control("application", roles=[*before["roles"], "Application.Read.All"], assignmentRequired=True)
+def test_required_assignment_is_named_where_the_app_may_see_it(system, roles):
+    system.control("application", roles=[*roles, "Application.Read.All"], assignmentRequired=True)
 
     assert "Assignment required" in failed(system)["app-settings"]
 

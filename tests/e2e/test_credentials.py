@@ -60,7 +60,8 @@ def test_the_role_in_aws(elsewhere):
         stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None)
     trusted = {"issuer": entries["Issuer"], "subject": entries["Subject identifier"], "audience": entries["Audience"]}
     elsewhere.control("credentials", certificates=[], federated=[{**trusted, "jwks": None}])
-    stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None)
+    # With another change: the emulator takes the parameters of the failed update for those of the stack.
+    stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None, KeyRotationDays="91")
 
     assert_it_works(elsewhere, "federated")
     secrets = elsewhere.client("secretsmanager").list_secrets()["SecretList"]

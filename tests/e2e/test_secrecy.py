@@ -76,7 +76,6 @@ def test_secrets_and_personal_data_stay_where_they_belong(system):
     system.notify(b'{"value":[{"clientState":"forged"}]}')
     for action in ("reconcile", "rotate", "check"):
         system.renew({"action": action})
-    system.control("lifecycle", policy="Global", event="missed")
     keyring = json.loads(system.client("secretsmanager").get_secret_value(SecretId=system.resources["Keyring"])["SecretString"])
     secrets = {
         "the client secret": CLIENT_SECRET,

@@ -142,6 +142,12 @@ impl Policy {
         format!("{RESOURCE_START}{name}{RESOURCE_END}")
     }
 
+    /// Whether it is the policy of this tenant and name. Teams takes names in any case, so a difference in case is none here.
+    #[must_use]
+    pub fn is(&self, tenant: TenantId, name: &PolicyName) -> bool {
+        self.tenant == tenant && self.name.as_str().to_lowercase() == name.as_str().to_lowercase()
+    }
+
     /// The name of the policy that a resource path speaks of; `None` if it is the path of something else.
     ///
     /// A leading slash and the letters' case in the path are of no account; the case of the name is.
@@ -186,7 +192,8 @@ impl Policies {
         let mut policies = Vec::new();
         for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let policy = parse_policy(entry, home)?;
-            if !policies.contains(&policy) {
+            // A name in two spellings is one policy, and can have one subscription only.
+            if !policies.iter().any(|known: &Policy| known.is(policy.tenant, &policy.name)) {
                 policies.push(policy);
             }
         }
@@ -207,11 +214,10 @@ impl Policies {
         self.0.iter().any(|policy| policy.tenant == tenant)
     }
 
-    /// The watched policy of this tenant and name. Teams takes names in any case, so a difference in case is none here.
+    /// The watched policy of this tenant and name, in any case.
     #[must_use]
     pub fn find(&self, tenant: TenantId, name: &PolicyName) -> Option<&Policy> {
-        let lower = name.as_str().to_lowercase();
-        self.0.iter().find(|policy| policy.tenant == tenant && policy.name.as_str().to_lowercase() == lower)
+        self.0.iter().find(|policy| policy.is(tenant, name))
     }
 
     /// The tenants, each once, in the order in which they were named.
@@ -307,7 +313,7 @@ mod tests {
     #[test]
     fn a_list_names_policies_of_the_home_tenant_and_of_others() {
         let home = HOME.parse().unwrap();
-        let policies = Policies::parse(&format!(" Global, {OTHER}/Site 1,Global,"), home).unwrap();
+        let policies = Policies::parse(&format!(" Global, {OTHER}/Site 1,Global,GLOBAL,"), home).unwrap();
         let expected = [policy(HOME, "Global"), policy(OTHER, "Site 1")];
         assert_eq!(policies.iter().cloned().collect::<Vec<_>>(), expected);
         assert_eq!(policies.tenants(), [home, OTHER.parse().unwrap()]);

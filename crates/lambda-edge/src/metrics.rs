@@ -33,10 +33,13 @@ impl Metrics {
         Self { function_name: function_name.to_owned(), dimension: None, values: Vec::new() }
     }
 
-    /// Publishes the metrics a second time under one more dimension.
+    /// Publishes the metrics a second time under one more dimension. CloudWatch takes ASCII only there, and drops the whole
+    /// line otherwise: other characters are written as their numbers.
     #[must_use]
-    pub fn by(mut self, dimension: &'static str, value: String) -> Self {
-        self.dimension = Some((dimension, value));
+    pub fn by(mut self, dimension: &'static str, value: &str) -> Self {
+        let plain = |c: char| c.is_ascii() && !c.is_ascii_control();
+        let write = |c: char| if plain(c) { c.to_string() } else { format!("u+{:04x}", u32::from(c)) };
+        self.dimension = Some((dimension, value.chars().map(write).collect()));
         self
     }
 
@@ -73,9 +76,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_dimension_is_ascii() {
+        let line = Metrics::of_function("renewer").by("Policy", "Zürich\n2").line(Timestamp::UNIX_EPOCH);
+        assert!(line.contains(r#""Policy":"Zu+00fcrichu+000a2""#), "{line}");
+    }
+
+    #[test]
     fn a_line_says_what_and_of_what() {
         let metrics = Metrics::of_function("receiver")
-            .by("Reason", "TokenExpired".into())
+            .by("Reason", "TokenExpired")
             .with("NotificationsRejected", Unit::Count, 2)
             .with("AlertAgeSeconds", Unit::Seconds, vec![1, 5]);
         let line = metrics.line(Timestamp::constant(1_764_000_000, 5_000_000));

@@ -75,7 +75,7 @@ impl Tally {
             metrics = metrics.with("AlertAgeSeconds", Unit::Seconds, ages);
         }
         let rejected = self.rejected.iter().map(|(reason, count)| {
-            let metrics = Metrics::of_function(function_name).by("Reason", reason.clone());
+            let metrics = Metrics::of_function(function_name).by("Reason", reason);
             metrics.with("NotificationsRejected", Unit::Count, *count).line(now)
         });
         std::iter::once(metrics.line(now)).chain(rejected).collect()

@@ -12,7 +12,7 @@ use crate::{
     calls::{ATTEMPTS, Calls, Failure, pause},
     keyring::KeyringStore,
     observe::{CONCURRENCY, list},
-    plan::{Action, Create, Desired, Renew, Replace, proven_state, watches},
+    plan::{Action, Create, Desired, NO_LIFECYCLE, Renew, Replace, proven_state, watches},
     ports::World,
     records::Record,
     report::{Outcome, PolicyReport, StrayReport},
@@ -23,6 +23,9 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_mins(23 * 60 + 30);
 
 /// How much earlier than requested an end may be before it is a problem.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
+
+/// How much time there must be to replace a subscription that works: deleting and creating it with all attempts.
+const FOR_EXCHANGE: SignedDuration = SignedDuration::from_secs(100);
 
 /// What acting needs.
 pub struct Acting<'a, W> {
@@ -63,6 +66,14 @@ struct Done {
     outcome: Outcome,
     subscription: Subscription,
     explanation: Option<String>,
+}
+
+/// The certificate of a subscription after its renewal.
+struct Certificate {
+    /// Its name, as far as Graph says.
+    id: Option<String>,
+    /// Whether another renewal would not change it.
+    is_final: bool,
 }
 
 /// What could not.
@@ -137,10 +148,10 @@ impl<W: World> Acting<'_, W> {
                 return self.report(policy, None, Err(not_done));
             }
         };
-        let explanation = match certificate.as_deref() {
+        let explanation = match certificate.id.as_deref() {
             Some(id) if id == self.certificate_id => None,
             None => Some("Graph does not say for which certificate it encrypts".to_owned()),
-            Some(id) if self.keyring.has_key(id) => match self.exchange(&renew).await {
+            Some(id) if self.keyring.has_key(id) => match self.exchange(&renew, &certificate).await {
                 Some(report) => return report,
                 None => Some(format!("Graph still encrypts for the certificate {id}, whose key is at hand")),
             },
@@ -157,7 +168,9 @@ impl<W: World> Acting<'_, W> {
             }
         };
         if let Some(client_state_id) = &renew.client_state_id {
-            let certificate = certificate.as_deref().unwrap_or(self.certificate_id);
+            // As long as Graph does not say, the key that it was last known to need is kept.
+            let known = certificate.id.as_ref().or(renew.certificate_id.as_ref());
+            let certificate = known.map_or(self.certificate_id, String::as_str);
             self.record(policy, client_state_id, certificate, &renewed).await;
         }
         for duplicate in &renew.duplicates {
@@ -168,15 +181,26 @@ impl<W: World> Acting<'_, W> {
         self.report(policy, None, Ok(Done { outcome, subscription: renewed, explanation }))
     }
 
-    /// Replaces a subscription to which a renewal did not give the current certificate, if that may be done now.
-    async fn exchange(&self, renew: &Renew) -> Option<One> {
+    /// Replaces a subscription that does not take the current certificate with a renewal, if that may be done now.
+    async fn exchange(&self, renew: &Renew, certificate: &Certificate) -> Option<One> {
         let mut may_exchange = self.may_exchange.lock().await;
-        if renew.client_state_id.is_none() || !*may_exchange {
+        let time_left = self.calls.deadline.duration_since(self.world().now());
+        if renew.client_state_id.is_none() || !certificate.is_final || !*may_exchange || time_left < FOR_EXCHANGE {
+            return None;
+        }
+        // Until then the subscription works, and its record tells so.
+        if let Err(failure) = self.delete(renew.policy.tenant, &renew.subscription.id).await {
+            *may_exchange = false;
+            self.noted::<Failure>("a subscription cannot be replaced for its certificate", Err(failure));
             return None;
         }
         let why = "Graph did not take the new certificate with the renewal, so that the subscription was replaced";
-        let done = self.replace(&Self::replace_for(renew, why)).await;
+        let create = Self::create_anew(renew, None);
+        let done = self.create(&create, Outcome::Recreated, Some(why)).await;
         *may_exchange = done.is_ok();
+        for duplicate in &renew.duplicates {
+            self.noted("a duplicate cannot be deleted", self.delete(renew.policy.tenant, duplicate).await);
+        }
         Some(self.report(&renew.policy, None, done))
     }
 
@@ -200,10 +224,23 @@ impl<W: World> Acting<'_, W> {
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Done, NotDone> {
-        // Without its record no later run can take what is about to be deleted for known.
-        self.noted("a record cannot be deleted", self.world().delete_record(&replace.policy).await);
+        // What could not be created again in this run is not deleted in it.
+        self.calls.in_time()?;
+        let works = replace.why == NO_LIFECYCLE;
+        if !works {
+            // Without its record no later run can take what is about to be deleted for known.
+            self.noted("a record cannot be deleted", self.world().delete_record(&replace.policy).await);
+        }
         for id in &replace.ids {
-            self.delete(replace.policy.tenant, id).await?;
+            let Err(failure) = self.delete(replace.policy.tenant, id).await else { continue };
+            if !works {
+                return Err(failure.into());
+            }
+            // It has to do until it can be replaced.
+            let plain = Renewal { expires_at: self.world().now() + LIFETIME, certificate: None };
+            let call = async |token: &AccessToken| self.world().renew(token, id, &plain).await;
+            let renewed = self.calls.change_repeated(replace.policy.tenant, call).await?;
+            return Err(NotDone { explanation: failure.to_string(), subscription: Some(Box::new(renewed)) });
         }
         self.create(&replace.create, Outcome::Recreated, Some(replace.why)).await
     }
@@ -212,6 +249,8 @@ impl<W: World> Acting<'_, W> {
     /// attempt.
     async fn create(&self, create: &Create, outcome: Outcome, why: Option<&str>) -> Result<Done, NotDone> {
         let policy = &create.policy;
+        // An attempt that cannot be made is not announced: the announcement takes the place of what is known.
+        self.calls.in_time()?;
         let (client_state_id, client_state) = self.client_state_for(create).await?;
         let mut outcome = outcome;
         let mut why = why.map(ToOwned::to_owned);
@@ -259,13 +298,19 @@ impl<W: World> Acting<'_, W> {
                 match self.patch(policy, found).await {
                     Ok((renewed, certificate)) => {
                         if let Some(state) = state {
-                            let certificate = certificate.as_deref().unwrap_or(self.certificate_id);
+                            let known =
+                                certificate.id.as_ref().or(create.previous.as_ref().map(|old| &old.certificate_id));
+                            let certificate = known.map_or(self.certificate_id, String::as_str);
                             self.record(policy, &state, certificate, &renewed).await;
                         }
                         let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
                         return Ok(Done { outcome, subscription: renewed, explanation: why });
                     }
-                    Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {}
+                    Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
+                        if !pause(self.world(), self.calls.deadline, attempt, None).await {
+                            return Err(failure.into());
+                        }
+                    }
                     Err(failure) => {
                         return Err(NotDone {
                             explanation: failure.to_string(),
@@ -285,7 +330,12 @@ impl<W: World> Acting<'_, W> {
                 return Err(NotDone::because(explanation));
             } else if conflict {
                 for blocker in &same_policy {
+                    self.note_stranger(policy, blocker);
                     self.delete(policy.tenant, &blocker.id).await?;
+                }
+                // What Graph refuses may lag behind what it deleted.
+                if attempt > 1 && !pause(self.world(), self.calls.deadline, attempt, None).await {
+                    return Err(failure.into());
                 }
                 outcome = Outcome::Recreated;
                 why = Some("another subscription for the policy was in the way and was deleted".to_owned());
@@ -324,44 +374,40 @@ impl<W: World> Acting<'_, W> {
         })
     }
 
-    /// Renews a subscription, and gives it the current certificate if it has another. Gives the certificate that Graph
-    /// encrypts for then, as far as Graph says.
+    /// Renews a subscription, and gives it the current certificate if it has another.
     ///
     /// Microsoft's pages disagree on whether a renewal can change the certificate. Graph may refuse the whole renewal for
-    /// it: then the renewal is what counts.
+    /// it, in whatever way: then the renewal is what counts.
     async fn patch(
         &self,
         policy: &Policy,
         subscription: &Subscription,
-    ) -> Result<(Subscription, Option<String>), Failure> {
+    ) -> Result<(Subscription, Certificate), Failure> {
         let before = &subscription.encryption_certificate_id;
-        if before.as_deref() == Some(self.certificate_id) {
-            let renewed = self.patch_with(policy, &subscription.id, None).await?;
-            return Ok((renewed, before.clone()));
-        }
-        let new = NewCertificate { certificate: self.certificate, certificate_id: self.certificate_id };
-        let renewed = match self.patch_with(policy, &subscription.id, Some(new)).await {
-            Err(failure) if failure.kind() == Some(GraphErrorKind::Invalid) => {
-                self.patch_with(policy, &subscription.id, None).await?
-            }
-            other => other?,
-        };
-        let certificate = self.certificate_of(policy, &renewed).await;
-        Ok((renewed, certificate))
-    }
-
-    async fn patch_with(
-        &self,
-        policy: &Policy,
-        id: &str,
-        certificate: Option<NewCertificate<'_>>,
-    ) -> Result<Subscription, Failure> {
+        let current = before.as_deref() == Some(self.certificate_id);
         let requested = self.world().now() + LIFETIME;
-        let renewal = Renewal { expires_at: requested, certificate };
-        let call = async |token: &AccessToken| self.world().renew(token, id, &renewal).await;
+        let plain = Renewal { expires_at: requested, certificate: None };
+        let mut refused = None;
+        if !current {
+            let new = NewCertificate { certificate: self.certificate, certificate_id: self.certificate_id };
+            let renewal = Renewal { certificate: Some(new), ..plain };
+            let call = async |token: &AccessToken| self.world().renew(token, &subscription.id, &renewal).await;
+            match self.calls.change_once(policy.tenant, call).await {
+                Ok(renewed) => {
+                    self.check_end(policy, requested, &renewed);
+                    let id = self.certificate_of(policy, &renewed).await;
+                    return Ok((renewed, Certificate { id, is_final: true }));
+                }
+                Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => return Err(failure),
+                Err(failure) => refused = failure.kind(),
+            }
+        }
+        let call = async |token: &AccessToken| self.world().renew(token, &subscription.id, &plain).await;
         let renewed = self.calls.change_repeated(policy.tenant, call).await?;
         self.check_end(policy, requested, &renewed);
-        Ok(renewed)
+        // What passes may have been the matter, and the next run tries again.
+        let is_final = refused == Some(GraphErrorKind::Invalid);
+        Ok((renewed, Certificate { id: before.clone(), is_final }))
     }
 
     async fn delete(&self, tenant: TenantId, id: &str) -> Result<(), Failure> {
@@ -430,6 +476,20 @@ impl<W: World> Acting<'_, W> {
     /// then there is one.
     async fn put(&self, record: &Record) {
         self.noted("a record cannot be written", self.world().put_record(record).await);
+    }
+
+    /// Says whose subscription is in the way if it is not one of ours: two installations that watch the same policy with the
+    /// same app take it from each other again and again, and each hears only some of the calls.
+    fn note_stranger(&self, policy: &Policy, blocker: &Subscription) {
+        let (_, address) = blocker.notification_url.split_once("://").unwrap_or_default();
+        let host = address.split(['/', '?', '#']).next().unwrap_or_default();
+        if blocker.notification_url != self.desired.notification_url {
+            self.problems.borrow_mut().push(format!(
+                "the policy {} was watched for {host} with this app, and that subscription had to be deleted: if this \
+                 happens again, another installation uses the same app, and each takes the other's calls",
+                policy.name
+            ));
+        }
     }
 
     fn noted<E: std::fmt::Display>(&self, what: &str, result: Result<(), E>) {

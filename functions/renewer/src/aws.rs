@@ -153,8 +153,27 @@ impl WebIdentity for Live {
 
 impl Deployment for Live {
     async fn answer(&self, url: &str, body: &str) -> Result<(), OutsideError> {
+        CloudFormation(self.http.clone()).answer(url, body).await
+    }
+}
+
+/// All that a function whose settings cannot be used may still need.
+pub struct CloudFormation(reqwest::Client);
+
+impl CloudFormation {
+    /// Builds the HTTP client.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn connect() -> Result<Self, ClientError> {
+        http::client(Timeouts::PATIENT).map(Self)
+    }
+}
+
+impl Deployment for CloudFormation {
+    async fn answer(&self, url: &str, body: &str) -> Result<(), OutsideError> {
         // The address is signed for a request without a content type.
-        let sent = self.http.put(url).body(body.to_owned()).send().await;
+        let sent = self.0.put(url).body(body.to_owned()).send().await;
         let answered = sent.map_err(|error| OutsideError(error.without_url().to_string()))?;
         match answered.status() {
             status if status.is_success() => Ok(()),

@@ -218,8 +218,9 @@ impl<'a, W: World> Calls<'a, W> {
         let mut refusal = None;
         for credential in candidates(self.world, self.config).await.map_err(Failure::Credential)? {
             match self.token_for(tenant, &credential).await {
-                // The reason that counts is that of the newest one, which comes first.
-                Err(Failure::Token(error)) if error.is_credential_refused() => {
+                // The reason that counts is that of the newest one, which comes first. Entra's numbers are hints, so that
+                // any refusal may be one of the credential.
+                Err(Failure::Token(error)) if error.is_credential_refused() || !error.is_retryable() => {
                     refusal.get_or_insert(Failure::Token(error));
                 }
                 other => {
@@ -260,7 +261,11 @@ impl<'a, W: World> Calls<'a, W> {
         *next = self.world.now() + BETWEEN_CHANGES;
     }
 
-    fn in_time(&self) -> Result<(), Failure> {
+    /// Whether a call may still begin.
+    ///
+    /// # Errors
+    /// [`Failure::OutOfTime`] if not.
+    pub fn in_time(&self) -> Result<(), Failure> {
         if self.world.now() >= self.deadline { Err(Failure::OutOfTime) } else { Ok(()) }
     }
 }

@@ -6,6 +6,7 @@
 use futures::{StreamExt as _, stream};
 use graph_subscriptions::{AccessToken, GraphErrorKind};
 use jiff::SignedDuration;
+use lambda_edge::environment::SettingError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::{
     observe::{CONCURRENCY, list},
     ports::{Deployment, OutsideError, World},
     report::{Outcome, Report},
-    run::{Invocation, RESERVE},
+    run::{self, Invocation, RESERVE},
 };
 
 /// The resource's own name. It never changes, so that no update ever makes CloudFormation delete an older one.
@@ -27,6 +28,9 @@ const LONGEST_REASON: usize = 2000;
 
 /// How long deleting the subscriptions may take. What is left then ends by itself within a day.
 const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long deleting waits for a run that is under way.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// For so long after a deletion no scheduled run may make the subscriptions anew: the schedule goes later than they do.
 const QUIET: SignedDuration = SignedDuration::from_mins(10);
@@ -84,6 +88,17 @@ impl Request {
         Self::deserialize(event).ok()
     }
 
+    /// The answer where the function's own settings keep it from doing anything. A stack can be deleted all the same.
+    #[must_use]
+    pub fn verdict_without_settings(&self, error: &SettingError) -> Verdict {
+        match self.kind {
+            RequestType::Delete => {
+                Verdict::Success(format!("The subscriptions end by themselves within a day: {error}"))
+            }
+            RequestType::Create | RequestType::Update => Verdict::Failed(error.to_string()),
+        }
+    }
+
     /// Whether the operator wants deployments to wait for the subscriptions.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
@@ -116,12 +131,21 @@ pub async fn answer(deployment: &impl Deployment, request: &Request, verdict: &V
     deployment.answer(&request.response_url, &request.answer(verdict)).await
 }
 
-/// What a run means for a deployment: it fails with the reasons if any policy has no subscription that this run created or
-/// renewed.
+/// What a run means for a deployment: it fails with the reasons if a policy has no subscription, or if none could be
+/// renewed. One that is alive and could not be renewed at this moment is no reason: the schedule goes on, and a rollback would
+/// meet the same.
 #[must_use]
 pub fn verdict(report: &Report) -> Verdict {
     if let Some(skipped) = report.skipped {
         return Verdict::Failed(format!("The subscriptions were not looked at: {skipped}. Deploy again."));
+    }
+    if run::verdict(report).is_ok() {
+        let alive = report.policies.len();
+        let problems = report.policies.iter().filter(|policy| policy.outcome == Outcome::Failed).count();
+        return Verdict::Success(match problems {
+            0 => format!("{alive} subscriptions are alive."),
+            _ => format!("{alive} subscriptions are alive, {problems} of them could not be renewed just now."),
+        });
     }
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for policy in report.policies.iter().filter(|policy| policy.outcome == Outcome::Failed) {
@@ -131,20 +155,21 @@ pub fn verdict(report: &Report) -> Verdict {
             None => reasons.push((why, vec![policy.policy_name.as_str()])),
         }
     }
-    if reasons.is_empty() {
-        return Verdict::Success(format!("{} subscriptions are alive.", report.policies.len()));
-    }
     let sentences = reasons.iter().map(|(why, names)| format!("{}: {why}", names.join(", ")));
-    Verdict::Failed(format!("No subscription for {}", sentences.collect::<Vec<_>>().join("; ")))
+    Verdict::Failed(format!(
+        "No subscription, or none that can be renewed, for {}",
+        sentences.collect::<Vec<_>>().join("; ")
+    ))
 }
 
 /// Deletes what this stack has in Graph, as far as that can be done in a minute. It never fails: a stack must go away
 /// whatever Graph says, and Graph ends the subscriptions by itself within a day.
 pub async fn remove_all(world: &impl World, config: &Config, invocation: Invocation<'_>) -> Verdict {
     // Kept, not given back: until the schedule is gone, its runs must not make anew what is deleted here.
-    let lease = lease::take(world, invocation.owner, world.now() + QUIET).await;
-    if let Lease::Unreachable(error) = &lease {
-        tracing::warn!(error, "the subscriptions are deleted without a lease");
+    let patience = world.now() + LONGEST_WAIT;
+    let lease = lease::take_in_time(world, invocation.owner, world.now() + QUIET, patience).await;
+    if lease != Lease::Taken {
+        tracing::warn!(?lease, "the subscriptions are deleted without the lease");
     }
     let deadline = (world.now() + LONGEST_DELETION).min(invocation.ends_at - RESERVE);
     let tenants = config.policies.tenants();

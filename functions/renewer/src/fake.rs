@@ -128,7 +128,16 @@ pub(crate) struct State {
     pub(crate) entra_refuses: Option<TenantId>,
     pub(crate) refused_tokens: u32,
     pub(crate) certificate_patch_ignored: bool,
-    pub(crate) certificate_patch_refused: bool,
+    /// How Graph refuses a renewal that brings another certificate.
+    pub(crate) certificate_patch_refused: Option<GraphErrorKind>,
+    /// Graph says of no subscription for which certificate it encrypts.
+    pub(crate) certificates_hidden: bool,
+    /// Graph answers to renewals as asked, and does nothing.
+    pub(crate) renewals_echoed: bool,
+    /// What Entra's refusals are numbered; 700027 if nothing else is said.
+    pub(crate) refusal: Option<u32>,
+    /// Calls whose text begins so take so long, and fail if they are Graph's.
+    pub(crate) slow: Option<(String, SignedDuration)>,
     pub(crate) shortens_to: Option<SignedDuration>,
     pub(crate) hidden_from_next_list: bool,
     pub(crate) call_takes: SignedDuration,
@@ -137,6 +146,15 @@ pub(crate) struct State {
     death: Option<Death>,
     dead: bool,
     names: u32,
+}
+
+impl State {
+    /// A subscription as Graph shows it.
+    fn shown(&self, subscription: &Subscription) -> Subscription {
+        let mut shown = subscription.clone();
+        shown.encryption_certificate_id = shown.encryption_certificate_id.filter(|_| !self.certificates_hidden);
+        shown
+    }
 }
 
 pub(crate) struct Fake {
@@ -283,6 +301,9 @@ impl Fake {
         effect: impl FnOnce(&mut State, Timestamp) -> Result<T, GraphError>,
     ) -> Result<T, GraphError> {
         let now = self.now();
+        if self.slow_down(&format!("{operation} {}", token.tenant())).await {
+            return Err(error(GraphErrorKind::Transport));
+        }
         let age = now.duration_since(token.obtained_at());
         assert!(age <= SignedDuration::from_secs(60), "{operation} with a token of {age}");
         self.step(format!("{operation} {about}"), |state| {
@@ -307,6 +328,17 @@ impl Fake {
             }
         })
         .await
+    }
+
+    /// Takes the time of a slow call, beside other slow calls; says whether it was one.
+    async fn slow_down(&self, call: &str) -> bool {
+        let slow = self.state.borrow().slow.clone();
+        let Some((_, length)) = slow.filter(|(start, _)| call.starts_with(start.as_str())) else { return false };
+        let end = self.state.borrow().elapsed + length;
+        tokio::task::yield_now().await;
+        let mut state = self.state.borrow_mut();
+        state.elapsed = state.elapsed.max(end);
+        true
     }
 
     /// What Graph is given must be in the keyring that is stored at that moment.
@@ -344,7 +376,8 @@ impl Microsoft for Fake {
             };
             if !taken {
                 let message = "not registered".to_owned();
-                return Err(TokenError { status: Some(401), codes: vec![700_027], message, retry_after: None });
+                let codes = vec![state.refusal.unwrap_or(700_027)];
+                return Err(TokenError { status: Some(401), codes, message, retry_after: None });
             }
             if state.entra_refuses == Some(tenant) {
                 let message = "refused".to_owned();
@@ -361,6 +394,7 @@ impl Microsoft for Fake {
         _version: TokenVersion,
         now: Timestamp,
     ) -> Result<SigningKeys, SigningKeysError> {
+        self.slow_down("keys").await;
         self.step(format!("keys {tenant}"), |state| {
             if state.signing_keys_down {
                 return Err(SigningKeysError::Status(503));
@@ -377,7 +411,7 @@ impl Microsoft for Fake {
                 return Ok(Vec::new());
             }
             let of_tenant = state.held.iter().filter(|held| held.tenant == token.tenant());
-            Ok(of_tenant.map(|held| held.subscription.clone()).collect())
+            Ok(of_tenant.map(|held| state.shown(&held.subscription)).collect())
         })
         .await
     }
@@ -385,7 +419,7 @@ impl Microsoft for Fake {
     async fn get(&self, token: &AccessToken, id: &str) -> Result<Subscription, GraphError> {
         self.graph("get", id, token, |state, _| {
             let held = state.held.iter().find(|held| held.subscription.id == id);
-            held.map(|held| held.subscription.clone()).ok_or(error(GraphErrorKind::NotFound))
+            held.map(|held| state.shown(&held.subscription)).ok_or(error(GraphErrorKind::NotFound))
         })
         .await
     }
@@ -422,9 +456,15 @@ impl Microsoft for Fake {
         self.graph("renew", id, token, |state, now| {
             if let Some(new) = renewal.certificate {
                 Self::assert_stored(state, new.certificate_id, None);
-                if state.certificate_patch_refused {
-                    return Err(error(GraphErrorKind::Invalid));
+                if let Some(kind) = state.certificate_patch_refused {
+                    return Err(error(kind));
                 }
+            }
+            if state.renewals_echoed {
+                let held = state.held.iter().find(|held| held.subscription.id == id);
+                let mut echo = held.ok_or(error(GraphErrorKind::NotFound))?.subscription.clone();
+                echo.expires_at = renewal.expires_at;
+                return Ok(echo);
             }
             let (ignored, shortened) = (state.certificate_patch_ignored, state.shortens_to);
             let held = state.held.iter_mut().find(|held| held.subscription.id == id);
@@ -433,7 +473,8 @@ impl Microsoft for Fake {
             if let Some(new) = renewal.certificate.filter(|_| !ignored) {
                 subscription.encryption_certificate_id = Some(new.certificate_id.to_owned());
             }
-            Ok(subscription.clone())
+            let subscription = subscription.clone();
+            Ok(state.shown(&subscription))
         })
         .await
     }

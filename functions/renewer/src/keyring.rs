@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use futures::{StreamExt as _, stream};
 use graph_notifications::{
     ClientState, Keyring, SigningKeys, TenantId, client_state::StoredClientState, keyring::StoredKeyPair,
 };
@@ -12,8 +13,13 @@ use tokio::sync::OnceCell;
 use crate::{
     calls::{ATTEMPTS, pause},
     config::Config,
+    observe::CONCURRENCY,
     ports::World,
+    records::Record,
 };
+
+/// How long fetching the signing keys may hold up a run. The stored ones do for days.
+const FOR_SIGNING_KEYS: SignedDuration = SignedDuration::from_secs(20);
 
 /// How long a certificate is valid. Graph does not say what it does with one that has ended, so that this is many times
 /// what a key is used.
@@ -67,20 +73,26 @@ pub struct InUse {
     pub client_state_ids: Vec<String>,
 }
 
+impl InUse {
+    /// What the records refer to, and what creating a subscription may have used that no record tells of.
+    #[must_use]
+    pub fn by_records<W: World>(records: &[Record], keyring: &KeyringStore<'_, W>) -> Self {
+        let newest = keyring.copy().client_states.last().map(|state| state.id.clone());
+        Self {
+            certificate_ids: records.iter().map(|record| record.certificate_id.clone()).collect(),
+            client_state_ids: records.iter().map(|record| record.client_state_id.clone()).chain(newest).collect(),
+        }
+    }
+}
+
 impl<'a, W: World> KeyringStore<'a, W> {
     /// Reads the keyring; an empty one if there is none yet.
     ///
     /// # Errors
     /// With a sentence, if it cannot be read. It is not overwritten then, since it may hold keys that are in use.
     pub async fn read(world: &'a W, secret_id: &'a str) -> Result<Self, String> {
-        let keyring = match world.read(secret_id).await {
-            Err(error) => return Err(format!("the keyring cannot be read from the secret {secret_id}: {error}")),
-            Ok(None) => Keyring::default(),
-            Ok(Some(text)) => Keyring::from_json(&text).map_err(|error| {
-                format!("the secret {secret_id} holds no usable keyring and was left as it is: {error}")
-            })?,
-        };
-        Ok(Self { world, secret_id, keyring: RefCell::new(keyring), written: Cell::new(false), fresh: OnceCell::new() })
+        let keyring = RefCell::new(stored(world, secret_id).await?);
+        Ok(Self { world, secret_id, keyring, written: Cell::new(false), fresh: OnceCell::new() })
     }
 
     /// Refreshes the signing keys of all tenants, adds a key if there is none, or if the current one is due to be changed or
@@ -90,16 +102,10 @@ impl<'a, W: World> KeyringStore<'a, W> {
     /// With a sentence, if there is no key, and a new one cannot be made or stored.
     pub async fn prepare(&self, config: &Config, asked: bool, deadline: Timestamp) -> Result<Preparation, String> {
         let mut preparation = Preparation::default();
-        let stored = self.copy();
-        let mut keyring = self.copy();
         let tenants = config.policies.tenants();
-        refresh_signing_keys(self.world, &mut keyring, &tenants, deadline, &mut preparation.problems).await;
+        self.refresh_signing_keys(&tenants, deadline, &mut preparation.problems).await;
         let now = self.world.now();
-        let signing_keys_changed = signing_keys_differ(&stored, &keyring, now);
-        // Stored apart from a new key: should that fail, the signing keys are not lost.
-        if signing_keys_changed && let Err(sentence) = self.store(keyring.clone()).await {
-            preparation.problems.push(format!("the signing keys are not stored: {sentence}"));
-        }
+        let keyring = self.copy();
         let first = keyring.current_key().is_none();
         let due = rotation_due(&keyring, config.key_rotation, &config.time_zone, now);
         if !(first || due || asked) {
@@ -113,7 +119,7 @@ impl<'a, W: World> KeyringStore<'a, W> {
             preparation.problems.push(sentence);
             return Ok(preparation);
         }
-        match self.add_key(keyring).await {
+        match self.add_key().await {
             Ok(()) => preparation.rotated = !first,
             Err(sentence) if first => return Err(sentence),
             Err(sentence) => preparation.problems.push(sentence),
@@ -131,12 +137,6 @@ impl<'a, W: World> KeyringStore<'a, W> {
     #[must_use]
     pub fn was_written(&self) -> bool {
         self.written.get()
-    }
-
-    /// The name of the client state that this run made, if it did.
-    #[must_use]
-    pub fn made_client_state(&self) -> Option<&str> {
-        self.fresh.get().map(String::as_str)
     }
 
     /// The key pair whose certificate Graph is given.
@@ -192,44 +192,94 @@ impl<'a, W: World> KeyringStore<'a, W> {
         let kept = |id: &str| after.keys.iter().any(|key| key.certificate_id == id);
         let removed = before.keys.iter().map(|key| &key.certificate_id).filter(|id| !kept(id)).cloned().collect();
         if !is_same(&before, &after) {
-            self.store(after).await?;
+            let now = self.world.now();
+            // Only of what was looked at: another run may have added to it since.
+            self.change(|keyring| tidy_as(keyring, &before, in_use, now)).await?;
         }
         Ok(removed)
     }
 
-    async fn add_key(&self, mut keyring: Keyring) -> Result<(), String> {
+    /// Puts the signing keys that Entra gives out now in the place of the stored ones. As long as any document cannot be
+    /// had, the stored keys stay beside the new ones, and stay as old as they are.
+    async fn refresh_signing_keys(&self, tenants: &[TenantId], deadline: Timestamp, problems: &mut Vec<String>) {
+        let deadline = deadline.min(self.world.now() + FOR_SIGNING_KEYS);
+        let documents = tenants.iter().flat_map(|&tenant| TokenVersion::ALL.map(|version| (tenant, version)));
+        let fetched: Vec<_> = stream::iter(documents)
+            .map(async |(tenant, version)| (tenant, signing_keys(self.world, tenant, version, deadline).await))
+            .buffered(CONCURRENCY)
+            .collect()
+            .await;
+        let mut complete = true;
+        let mut new: Option<SigningKeys> = None;
+        for (tenant, keys) in fetched {
+            match (keys, &mut new) {
+                (Ok(keys), None) => new = Some(keys),
+                (Ok(keys), Some(new)) => new.merge(keys),
+                (Err(sentence), _) => {
+                    complete = false;
+                    problems.push(format!("{sentence} (tenant {tenant}); the stored keys stay in use"));
+                }
+            }
+        }
+        let Some(mut new) = new else { return };
+        let old = self.copy().signing_keys;
+        if !complete && let Some(old) = &old {
+            new.merge(old.clone());
+        }
+        if signing_keys_differ(old.as_ref(), &new, self.world.now())
+            && let Err(sentence) = self.change(|keyring| keyring.signing_keys = Some(new.clone())).await
+        {
+            problems.push(format!("the signing keys are not stored: {sentence}"));
+        }
+    }
+
+    async fn add_key(&self) -> Result<(), String> {
         let now = self.world.now();
         let sentence = |error| format!("no keys can be made: {error}");
-        keyring.keys.push(StoredKeyPair {
+        let key = StoredKeyPair {
             certificate_id: format!("key-{}", self.world.short_name().map_err(sentence)?),
             pair: self.world.key_pair(now - LAG, now + VALIDITY).map_err(sentence)?,
             created_at: now,
             retired_at: None,
-        });
-        self.store(keyring).await.map_err(|error| format!("a new key is not used, since it cannot be stored: {error}"))
+        };
+        let stored = self.change(|keyring| keyring.keys.push(key)).await;
+        stored.map_err(|error| format!("a new key is not used, since it cannot be stored: {error}"))
     }
 
     async fn add_client_state(&self) -> Result<String, String> {
         let sentence = |error| format!("no client state can be made: {error}");
         let id = format!("state-{}", self.world.short_name().map_err(sentence)?);
-        let mut keyring = self.copy();
-        keyring.client_states.push(StoredClientState {
+        let state = StoredClientState {
             id: id.clone(),
             value: self.world.client_state().map_err(sentence)?,
             created_at: self.world.now(),
             retired_at: None,
-        });
-        self.store(keyring).await?;
+        };
+        self.change(|keyring| keyring.client_states.push(state)).await?;
         Ok(id)
     }
 
-    async fn store(&self, keyring: Keyring) -> Result<(), String> {
+    /// Changes the keyring as it is stored at this moment: without the lease, which the state table may not give out, another
+    /// run may have changed it since it was read, and what that run stored is in use.
+    async fn change(&self, change: impl FnOnce(&mut Keyring)) -> Result<(), String> {
+        let mut keyring = stored(self.world, self.secret_id).await?;
+        change(&mut keyring);
         let text = keyring.to_json().map_err(|error| format!("the keyring cannot be written out: {error}"))?;
         let written = self.world.write(self.secret_id, &text).await;
         written.map_err(|error| format!("the secret {} cannot be written: {error}", self.secret_id))?;
         self.keyring.replace(keyring);
         self.written.set(true);
         Ok(())
+    }
+}
+
+/// The keyring as it is stored at this moment; an empty one if there is none yet.
+async fn stored(world: &impl World, secret_id: &str) -> Result<Keyring, String> {
+    match world.read(secret_id).await {
+        Err(error) => Err(format!("the keyring cannot be read from the secret {secret_id}: {error}")),
+        Ok(None) => Ok(Keyring::default()),
+        Ok(Some(text)) => Keyring::from_json(&text)
+            .map_err(|error| format!("the secret {secret_id} holds no usable keyring and was left as it is: {error}")),
     }
 }
 
@@ -260,43 +310,29 @@ fn tidied(keyring: &Keyring, in_use: &InUse, now: Timestamp) -> Keyring {
     tidy
 }
 
+/// Tidies those secrets of the keyring that another one, an older state of it, holds, too.
+fn tidy_as(keyring: &mut Keyring, known: &Keyring, in_use: &InUse, now: Timestamp) {
+    let tidy = tidied(known, in_use, now);
+    keyring.keys.retain_mut(|key| {
+        let is = |other: &&StoredKeyPair| other.certificate_id == key.certificate_id;
+        let after = tidy.keys.iter().find(is).map(|after| after.retired_at);
+        let was_known = known.keys.iter().any(|other| is(&other));
+        key.retired_at = after.unwrap_or(key.retired_at);
+        after.is_some() || !was_known
+    });
+    keyring.client_states.retain_mut(|state| {
+        let after = tidy.client_states.iter().find(|after| after.id == state.id).map(|after| after.retired_at);
+        let was_known = known.client_states.iter().any(|other| other.id == state.id);
+        state.retired_at = after.unwrap_or(state.retired_at);
+        after.is_some() || !was_known
+    });
+}
+
 /// Whether two keyrings of the same origin hold the same secrets in the same use.
 fn is_same(before: &Keyring, after: &Keyring) -> bool {
     let keys = |keyring: &Keyring| keyring.keys.iter().map(|key| key.retired_at).collect::<Vec<_>>();
     let states = |keyring: &Keyring| keyring.client_states.iter().map(|state| state.retired_at).collect::<Vec<_>>();
     keys(before) == keys(after) && states(before) == states(after)
-}
-
-/// Takes the place of the stored signing keys with those that Entra gives out now. As long as any document cannot be had,
-/// the stored keys stay beside the new ones, and stay as old as they are.
-async fn refresh_signing_keys(
-    world: &impl World,
-    keyring: &mut Keyring,
-    tenants: &[TenantId],
-    deadline: Timestamp,
-    problems: &mut Vec<String>,
-) {
-    let mut fetched: Option<SigningKeys> = None;
-    let mut complete = true;
-    for &tenant in tenants {
-        for version in TokenVersion::ALL {
-            match signing_keys(world, tenant, version, deadline).await {
-                Ok(keys) => match &mut fetched {
-                    None => fetched = Some(keys),
-                    Some(fetched) => fetched.merge(keys),
-                },
-                Err(sentence) => {
-                    complete = false;
-                    problems.push(format!("{sentence} (tenant {tenant}); the stored keys stay in use"));
-                }
-            }
-        }
-    }
-    let Some(mut keys) = fetched else { return };
-    if !complete && let Some(stored) = keyring.signing_keys.take() {
-        keys.merge(stored);
-    }
-    keyring.signing_keys = Some(keys);
 }
 
 async fn signing_keys(
@@ -308,6 +344,9 @@ async fn signing_keys(
     let mut attempt = 0;
     loop {
         attempt += 1;
+        if world.now() >= deadline {
+            return Err("the signing keys could not be fetched in the time for it".to_owned());
+        }
         let error = match world.signing_keys(tenant, version, world.now()).await {
             Ok(keys) => return Ok(keys),
             Err(error) => error,
@@ -320,9 +359,8 @@ async fn signing_keys(
     }
 }
 
-fn signing_keys_differ(stored: &Keyring, keyring: &Keyring, now: Timestamp) -> bool {
-    let Some(new) = &keyring.signing_keys else { return false };
-    let Some(old) = &stored.signing_keys else { return true };
+fn signing_keys_differ(old: Option<&SigningKeys>, new: &SigningKeys, now: Timestamp) -> bool {
+    let Some(old) = old else { return true };
     let same = old.keys.len() == new.keys.len() && old.keys.iter().all(|key| new.keys.contains(key));
     !same || (new.fetched_at > old.fetched_at && now.duration_since(old.fetched_at) > LONGEST_UNWRITTEN)
 }

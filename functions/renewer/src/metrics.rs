@@ -6,7 +6,7 @@ use lambda_edge::metrics::{Metrics, Unit};
 use crate::report::{Outcome, Report};
 
 /// The lines for a run: `SubscriptionSecondsRemaining` for each policy (0 if it has no subscription), and for the run
-/// `RenewalFailures` (policies that failed) and `SubscriptionsLost`.
+/// `RenewalFailures` (policies that failed), `SubscriptionsLost`, and `Problems` (what went wrong besides).
 #[must_use]
 pub fn lines(report: &Report, function_name: &str, now: Timestamp) -> Vec<String> {
     let failures = report.policies.iter().filter(|policy| policy.outcome == Outcome::Failed).count();
@@ -14,13 +14,12 @@ pub fn lines(report: &Report, function_name: &str, now: Timestamp) -> Vec<String
     let of_policies =
         report.policies.iter().map(|policy| {
             Metrics::of_function(function_name)
-                .by("Policy", format!("{}/{}", policy.tenant_id, policy.policy_name))
+                .by("Policy", &format!("{}/{}", policy.tenant_id, policy.policy_name))
                 .with("SubscriptionSecondsRemaining", Unit::Seconds, policy.seconds_remaining)
         });
-    let of_run = Metrics::of_function(function_name).with("RenewalFailures", Unit::Count, failures).with(
-        "SubscriptionsLost",
-        Unit::Count,
-        lost,
-    );
+    let of_run = Metrics::of_function(function_name)
+        .with("RenewalFailures", Unit::Count, failures)
+        .with("SubscriptionsLost", Unit::Count, lost)
+        .with("Problems", Unit::Count, report.problems.len());
     of_policies.chain([of_run]).map(|metrics| metrics.line(now)).collect()
 }

@@ -17,13 +17,15 @@ pub struct Desired<'a> {
     pub client_state_ids: Vec<String>,
 }
 
-/// What is.
+/// What is, in one tenant.
 #[derive(Debug, Clone)]
-pub struct Observed {
-    /// Graph's whole list for each tenant that could be asked. Of other tenants nothing is known, and nothing is done.
-    pub tenants: Vec<(TenantId, Vec<Subscription>)>,
+pub struct Observed<'a> {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Graph's whole list.
+    pub listed: Vec<Subscription>,
     /// The state table's records; `None` if it cannot be read.
-    pub records: Option<Vec<Record>>,
+    pub records: Option<&'a [Record]>,
 }
 
 /// A thing to do. Each policy of an observed tenant has one action of the first three; if the state table cannot be read,
@@ -51,6 +53,8 @@ pub struct Renew {
     pub subscription: Subscription,
     /// The name of its client state; `None` if the state table cannot be read.
     pub client_state_id: Option<String>,
+    /// The certificate that it was last known to have.
+    pub certificate_id: Option<String>,
     /// Whether it is known only by an unfinished attempt to create it.
     pub adopted: bool,
     /// Other subscriptions for the same policy, to delete once this one is renewed.
@@ -94,39 +98,37 @@ pub const UNKNOWN_STATE: &str =
 
 /// Compares the two. It changes nothing and asks nobody; `now` tells which subscriptions have ended.
 #[must_use]
-pub fn plan(desired: &Desired<'_>, observed: &Observed, now: Timestamp) -> Vec<Action> {
-    let mut actions = Vec::new();
-    for (tenant, listed) in &observed.tenants {
-        let ours: Vec<&Subscription> = listed
-            .iter()
-            .filter(|one| one.notification_url == desired.notification_url && one.expires_at > now)
-            .collect();
-        for policy in desired.policies.iter().filter(|policy| policy.tenant == *tenant) {
-            let ours: Vec<_> = ours.iter().copied().filter(|one| watches(one, policy)).collect();
-            match &observed.records {
-                Some(records) => actions.push(for_policy(desired, policy, &ours, record_of(records, policy))),
-                None => actions.extend(without_records(policy, ours)),
-            }
-        }
-        let Some(records) = &observed.records else { continue };
-        let wanted =
-            |one: &Subscription| desired.policies.iter().any(|policy| policy.tenant == *tenant && watches(one, policy));
-        actions.extend(ours.iter().filter(|one| !wanted(one)).map(|&one| Action::DeleteStray(one.clone(), *tenant)));
-        let over = |record: &&Record| {
-            record.policy.tenant == *tenant
-                && desired.policies.find(*tenant, &record.policy.name).is_none()
-                && !ours.iter().any(|one| watches(one, &record.policy))
-        };
-        actions.extend(records.iter().filter(over).map(|record| Action::Forget(record.policy.clone())));
-    }
-    actions
+pub fn plan(desired: &Desired<'_>, observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
+    let tenant = observed.tenant;
+    let ours: Vec<&Subscription> = observed
+        .listed
+        .iter()
+        .filter(|one| one.notification_url == desired.notification_url && one.expires_at > now)
+        .collect();
+    let policies: Vec<&Policy> = desired.policies.iter().filter(|policy| policy.tenant == tenant).collect();
+    let of = |policy: &Policy| ours.iter().copied().filter(|one| watches(one, policy)).collect::<Vec<_>>();
+    let Some(records) = observed.records else {
+        return policies.iter().flat_map(|policy| without_records(policy, of(policy))).collect();
+    };
+    let for_policies =
+        policies.iter().map(|policy| for_policy(desired, policy, &of(policy), record_of(records, policy)));
+    let wanted = |one: &Subscription| policies.iter().any(|policy| watches(one, policy));
+    let strays = ours.iter().filter(|one| !wanted(one)).map(|&one| Action::DeleteStray(one.clone(), tenant));
+    // A name in another spelling than the configured one is that of a record from before.
+    let over = |record: &&Record| {
+        record.policy.tenant == tenant
+            && !policies.contains(&&record.policy)
+            && !ours.iter().any(|one| watches(one, &record.policy))
+    };
+    let forgotten = records.iter().filter(over).map(|record| Action::Forget(record.policy.clone()));
+    for_policies.chain(strays).chain(forgotten).collect()
 }
 
 /// Whether a subscription watches a policy of its tenant. Teams does not tell names apart by case, and it is not known
 /// whether Graph repeats a name as it was given.
 #[must_use]
 pub fn watches(subscription: &Subscription, policy: &Policy) -> bool {
-    subscription.policy_name().is_some_and(|name| name.as_str().to_lowercase() == policy.name.as_str().to_lowercase())
+    subscription.policy_name().is_some_and(|name| policy.is(policy.tenant, &name))
 }
 
 /// The name of the client state that a record proves for a subscription.
@@ -150,7 +152,7 @@ pub fn proven_state<'a>(
 }
 
 fn record_of<'a>(records: &'a [Record], policy: &Policy) -> Option<&'a Record> {
-    records.iter().find(|record| record.policy == *policy)
+    records.iter().find(|record| record.policy.is(policy.tenant, &policy.name))
 }
 
 fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], record: Option<&Record>) -> Action {
@@ -163,6 +165,7 @@ fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], re
             policy: policy.clone(),
             subscription: kept.clone(),
             client_state_id: proven_state(is_known, record, kept).map(ToOwned::to_owned),
+            certificate_id: record.map(|record| record.certificate_id.clone()),
             adopted: record.is_some_and(Record::is_intent),
             duplicates: ours.iter().filter(|one| one.id != kept.id).map(|one| one.id.clone()).collect(),
         });
@@ -207,6 +210,7 @@ fn without_records(policy: &Policy, ours: Vec<&Subscription>) -> Vec<Action> {
             policy: policy.clone(),
             subscription: one.clone(),
             client_state_id: None,
+            certificate_id: None,
             adopted: false,
             duplicates: Vec::new(),
         })
@@ -244,14 +248,14 @@ mod tests {
         }
     }
 
-    fn planned(policies: &str, listed: Vec<Subscription>, records: Option<Vec<Record>>) -> Vec<String> {
+    fn planned(policies: &str, listed: Vec<Subscription>, records: Option<&[Record]>) -> Vec<String> {
         let config = config(policies);
         let desired = Desired {
             policies: &config.policies,
             notification_url: URL,
             client_state_ids: vec!["older".to_owned(), "current".to_owned()],
         };
-        let observed = Observed { tenants: vec![(TENANT.parse().unwrap(), listed)], records };
+        let observed = Observed { tenant: TENANT.parse().unwrap(), listed, records };
         plan(&desired, &observed, START).iter().map(line).collect()
     }
 
@@ -355,7 +359,7 @@ mod tests {
             ("twins, one known", vec![one(), later("s2")], vec![known()], "renew Global s1 with current not s2"),
             ("twins, none known", vec![one(), later("s2")], vec![], "replace Global s1,s2 with a fresh state"),
         ] {
-            let actions = planned("Global", listed, Some(records));
+            let actions = planned("Global", listed, Some(&records));
             assert_eq!(actions.first().map(String::as_str), Some(expected), "{situation}");
         }
     }
@@ -374,7 +378,7 @@ mod tests {
             record("Long gone", Some("s0"), "current"),
         ];
         let expected = ["renew Global s1 with current", "delete s2", "delete s4", "forget Long gone"];
-        assert_eq!(planned("Global", listed, Some(records)), expected);
+        assert_eq!(planned("Global", listed, Some(&records)), expected);
     }
 
     #[test]
@@ -394,14 +398,14 @@ mod tests {
             policy: Policy { tenant: OTHER.parse().unwrap(), name: "Gone".parse().unwrap() },
             ..record("Gone", Some("s9"), "current")
         };
-        let actions = planned(&format!("Global,{OTHER}/Global"), vec![], Some(vec![other]));
+        let actions = planned(&format!("Global,{OTHER}/Global"), vec![], Some(&[other]));
         assert_eq!(actions, ["create Global with a fresh state"]);
     }
 
     #[test]
     fn names_are_the_same_in_any_case() {
         let listed = vec![subscription("s1", "GLOBAL")];
-        let actions = planned("Global", listed, Some(vec![record("Global", Some("s1"), "current")]));
+        let actions = planned("Global", listed, Some(&[record("Global", Some("s1"), "current")]));
         assert_eq!(actions, ["renew Global s1 with current"]);
     }
 }

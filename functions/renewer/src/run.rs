@@ -2,13 +2,17 @@
 
 use std::cell::RefCell;
 
+use futures::{StreamExt as _, stream};
+use graph_notifications::TenantId;
+use graph_subscriptions::Subscription;
 use jiff::{SignedDuration, Timestamp};
+use lambda_edge::environment::SettingError;
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    act::{Acting, seconds_remaining},
+    act::{Acted, Acting, seconds_remaining},
     app_certificates::AppCertificates,
     calls::{Calls, pause},
     check::{check, report::CheckReport},
@@ -19,9 +23,9 @@ use crate::{
     lease::{self, Lease},
     lifecycle::{self, Turn},
     metrics,
-    observe::{Observation, observe},
-    plan::{Desired, plan},
-    ports::{Outside, World},
+    observe::{CONCURRENCY, list},
+    plan::{Desired, Observed, plan},
+    ports::{Deployment, Outside, World},
     records::Record,
     report::{KeyringReport, Outcome, PolicyReport, Report, SigningKeysReport},
 };
@@ -32,6 +36,9 @@ pub const RESERVE: SignedDuration = SignedDuration::from_secs(50);
 
 /// How long a run that somebody waits for leaves itself, at least, when it waits for another to end.
 const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(60);
+
+/// How much earlier than answered a listed end may be before it is a problem.
+const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// How often CloudFormation is told the same thing, until it listens.
 const ANSWERS: u32 = 4;
@@ -106,6 +113,9 @@ pub enum RunError {
     /// There are subscriptions, but none could be renewed.
     #[error("no subscription could be renewed: {0}")]
     NothingRenewed(String),
+    /// The function's settings cannot be used.
+    #[error(transparent)]
+    Settings(SettingError),
     /// CloudFormation waits for an answer that could not be sent.
     #[error("CloudFormation cannot be told what came of the deployment: {0}")]
     DeploymentUnanswered(String),
@@ -117,6 +127,7 @@ impl From<RunError> for Diagnostic {
             RunError::UnknownAction(_) => "UnknownAction",
             RunError::PolicyUnwatched(_) => "PolicyUnwatched",
             RunError::NothingRenewed(_) => "NothingRenewed",
+            RunError::Settings(_) => "SettingsUnusable",
             RunError::DeploymentUnanswered(_) => "DeploymentUnanswered",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -145,6 +156,23 @@ pub async fn handle(
     let report = Box::pin(reconcile(outside, config, invocation, &asked)).await;
     log(&report);
     verdict(&report).map(|()| Answer::Run(Box::new(report)))
+}
+
+/// Refuses whatever the event asks for, since the function's settings cannot be used. A deployment is told so: it would wait
+/// for the answer of a function that does not start.
+///
+/// # Errors
+/// Always.
+pub async fn handle_without_settings(
+    deployment: &impl Deployment,
+    error: &SettingError,
+    event: &Value,
+) -> Result<Answer, RunError> {
+    if let Ok(Action::CustomResource(request)) = Action::from_event(event) {
+        let answered = custom_resource::answer(deployment, &request, &request.verdict_without_settings(error)).await;
+        answered.map_err(|error| RunError::DeploymentUnanswered(error.to_string()))?;
+    }
+    Err(RunError::Settings(error.clone()))
 }
 
 /// Does what a deployment needs, and tells CloudFormation what came of it.
@@ -250,11 +278,14 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
 
     let position = |policy: &PolicyReport| config.policies.iter().position(|one| *one == policy.policy());
     report.policies.sort_by_key(position);
-    for health in report.policies.iter().filter_map(|policy| policy.health(world.now())) {
-        if let Err(error) = world.put_health(&health).await {
-            report.problems.push(format!("the event Subscription Health cannot be sent: {error}"));
-        }
-    }
+    let healths = report.policies.iter().filter_map(|policy| policy.health(world.now()));
+    let sent: Vec<_> = stream::iter(healths)
+        .map(async |health| world.put_health(&health).await)
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    let unsent = sent.into_iter().filter_map(Result::err);
+    report.problems.extend(unsent.map(|error| format!("the event Subscription Health cannot be sent: {error}")));
     if lease == Lease::Taken
         && let Err(error) = world.release_lease(invocation.owner).await
     {
@@ -325,11 +356,16 @@ async fn with_keyring<W: World>(
         notification_url: &config.notification_url,
         client_state_ids: keyring.copy().client_states.iter().map(|state| state.id.clone()).collect(),
     };
+    let records = match world.records().await {
+        Ok(records) => Some(records),
+        Err(error) => {
+            let sentence = "the state table cannot be read, so nothing is deleted in this run";
+            report.problems.push(format!("{sentence}: {error}"));
+            None
+        }
+    };
     let tenants = config.policies.tenants();
     let calls = Calls::new(world, config, deadline, &tenants);
-    let observation = observe(&calls, &tenants).await;
-    report.problems.extend(observation.problems.iter().cloned());
-    let actions = plan(&desired, &observation.observed, world.now());
     let problems = RefCell::default();
     let acting = Acting {
         calls: &calls,
@@ -340,9 +376,22 @@ async fn with_keyring<W: World>(
         problems: &problems,
         may_exchange: &tokio::sync::Mutex::new(true),
     };
-    let acted = acting.act(actions).await;
-    report.policies = acted.policies;
-    report.strays = acted.strays;
+    // Side by side: a tenant that does not answer takes no time from the others.
+    let of_tenants: Vec<_> = stream::iter(tenants)
+        .map(async |tenant| one_tenant(&acting, tenant, records.as_deref()).await)
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    let mut in_use = records.as_deref().map(|records| InUse::by_records(records, keyring));
+    for of_tenant in of_tenants {
+        report.policies.extend(of_tenant.acted.policies);
+        report.strays.extend(of_tenant.acted.strays);
+        // What could not be seen may need anything.
+        in_use = in_use.zip(of_tenant.certificate_ids).map(|(mut in_use, seen)| {
+            in_use.certificate_ids.extend(seen);
+            in_use
+        });
+    }
     report.problems.extend(problems.into_inner());
     if calls.newest_credential_was_refused() {
         report.problems.push(
@@ -351,35 +400,56 @@ async fn with_keyring<W: World>(
                 .to_owned(),
         );
     }
-    if let Some(in_use) = in_use(&observation, config, keyring) {
+    if let Some(in_use) = in_use {
         match keyring.tidy(&in_use).await {
             Ok(removed) => report.keyring.removed_certificate_ids = removed,
             Err(sentence) => report.problems.push(format!("the keyring keeps what nothing needs: {sentence}")),
         }
     }
-    let records = observation.observed.records.unwrap_or_default();
-    for (tenant, failure) in observation.unobserved {
-        let policies = config.policies.iter().filter(|policy| policy.tenant == tenant);
-        let unobserved = policies.map(|policy| unobserved(policy, &records, &failure.to_string(), world.now()));
-        report.policies.extend(unobserved);
-    }
     Ok(())
 }
 
-/// What the subscriptions referred to when the run began; what it has changed is left to the next one. `None` if not all
-/// could be seen: then nothing may be taken for unused.
-fn in_use(observation: &Observation, config: &Config, keyring: &KeyringStore<'_, impl World>) -> Option<InUse> {
-    if !observation.unobserved.is_empty() {
-        return None;
-    }
-    let records = observation.observed.records.as_ref()?;
-    let listed = observation.observed.tenants.iter().flat_map(|(_, subscriptions)| subscriptions);
-    let ours = listed.filter(|one| one.notification_url == config.notification_url);
-    let of_ours = ours.filter_map(|one| one.encryption_certificate_id.clone());
-    let certificate_ids = records.iter().map(|record| record.certificate_id.clone()).chain(of_ours).collect();
-    let states = records.iter().map(|record| record.client_state_id.clone());
-    let client_state_ids = states.chain(keyring.made_client_state().map(ToOwned::to_owned)).collect();
-    Some(InUse { certificate_ids, client_state_ids })
+/// What came of a tenant.
+struct OfTenant {
+    acted: Acted,
+    /// The certificates that our subscriptions had when the run began; what it has changed is left to the next one. `None`
+    /// if they could not be seen.
+    certificate_ids: Option<Vec<String>>,
+}
+
+/// Observes, plans and acts in one tenant.
+async fn one_tenant<W: World>(acting: &Acting<'_, W>, tenant: TenantId, records: Option<&[Record]>) -> OfTenant {
+    let (calls, desired) = (acting.calls, acting.desired);
+    let listed = match list(calls, tenant).await {
+        Ok(listed) => listed,
+        Err(failure) => {
+            let now = calls.world.now();
+            let policies = desired.policies.iter().filter(|policy| policy.tenant == tenant);
+            let sentence = failure.to_string();
+            let unseen = policies.map(|policy| unobserved(policy, records.unwrap_or_default(), &sentence, now));
+            return OfTenant { acted: Acted { policies: unseen.collect(), strays: Vec::new() }, certificate_ids: None };
+        }
+    };
+    let ours = listed.iter().filter(|one| one.notification_url == desired.notification_url);
+    let certificate_ids = ours.clone().filter_map(|one| one.encryption_certificate_id.clone()).collect();
+    let broken = ours.filter_map(|one| broken_promise(one, records.unwrap_or_default()));
+    acting.problems.borrow_mut().extend(broken);
+    let observed = Observed { tenant, listed, records };
+    let actions = plan(desired, &observed, calls.world.now());
+    OfTenant { acted: acting.act(actions).await, certificate_ids: Some(certificate_ids) }
+}
+
+/// What to say if Graph's list lets a subscription end earlier than Graph answered when it was renewed.
+fn broken_promise(subscription: &Subscription, records: &[Record]) -> Option<String> {
+    let record = records.iter().find(|record| record.subscription_id.as_ref() == Some(&subscription.id))?;
+    let promised = record.subscription_expires_at?;
+    let earlier = subscription.expires_at < promised - TOLERATED;
+    earlier.then(|| {
+        format!(
+            "Graph's list lets the subscription for {} end at {}, although Graph had answered {promised}",
+            record.policy.name, subscription.expires_at
+        )
+    })
 }
 
 /// Nothing could be done for any policy.

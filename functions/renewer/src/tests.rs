@@ -1,8 +1,11 @@
 //! Runs over the fake world.
 
+use std::cell::RefCell;
+
 use graph_notifications::Policy;
 use graph_subscriptions::GraphErrorKind;
 use jiff::{SignedDuration, Timestamp};
+use lambda_edge::environment::SettingError;
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,12 +13,13 @@ use crate::{
     config::{Config, CredentialKind},
     fake::{Death, Fake, Fault, OTHER, START, TENANT, URL, config, policy},
     input::LifecycleEvent,
+    keyring::{InUse, KeyringStore},
     ports::Host as _,
     report::{
         Outcome::{self, Adopted, Created, Failed, Recreated, Renewed},
         PolicyReport,
     },
-    run::{Answer, Asked, Invocation, RunError, handle, reconcile, verdict},
+    run::{Answer, Asked, Invocation, RunError, handle, handle_without_settings, reconcile, verdict},
 };
 
 const QUARTER: SignedDuration = SignedDuration::from_mins(15);
@@ -135,6 +139,9 @@ async fn what_is_in_the_way_is_deleted() {
     let report = fake.run(&config("Global")).await;
     assert_eq!(outcomes(&report), only("Global", Recreated));
     assert!(fake.ids().contains(&"unrelated".to_owned()) && !fake.ids().contains(&"theirs".to_owned()));
+    // It may be another installation's, and take ours again.
+    assert!(!report.ok && report.problems[0].contains("elsewhere.example"), "{report:?}");
+    assert!(fake.state.borrow().lines.last().unwrap().contains(r#""Problems":1"#));
     fake.assert_sound(&config("Global"));
 }
 
@@ -353,7 +360,7 @@ async fn after_a_replacement_that_failed_no_other_subscription_is_given_up_for_i
 
 #[tokio::test]
 async fn a_new_key_is_stored_and_then_given_to_every_subscription() {
-    for (ignored, refused) in [(false, false), (true, false), (false, true)] {
+    for (ignored, refused) in [(false, None), (true, None), (false, Some(GraphErrorKind::Invalid))] {
         let fake = settled("Global,Warehouse").await;
         fake.state.borrow_mut().certificate_patch_ignored = ignored;
         fake.state.borrow_mut().certificate_patch_refused = refused;
@@ -681,7 +688,10 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
                 fake.advance(QUARTER);
                 fake.state.borrow_mut().hidden_from_next_list = false;
                 let report = fake.run(&config).await;
-                assert!(verdict(&report).is_ok() && report.problems.is_empty(), "{name}, {death:?}: {report:?}");
+                assert!(verdict(&report).is_ok(), "{name}, {death:?}: {report:?}");
+                // Whose subscription was in the way is worth saying.
+                let said = report.problems.iter().filter(|problem| !problem.contains("elsewhere.example")).count();
+                assert_eq!(said, 0, "{name}, {death:?}: {report:?}");
                 fake.assert_sound(&config);
                 let after = fake.keyring();
                 let keeps = |id: &str| after.keys.iter().any(|key| key.certificate_id == id);
@@ -795,7 +805,7 @@ async fn a_deployment_without_subscriptions_fails_and_says_why() {
     let answer = deployed(&fake, &config("Global,Warehouse"), "Create", "Yes").await;
     assert_eq!(answer["Status"], "FAILED");
     let reason = answer["Reason"].as_str().unwrap();
-    assert!(reason.starts_with("No subscription for Global, Warehouse: "), "{reason}");
+    assert!(reason.contains(" for Global, Warehouse: "), "{reason}");
     assert!(reason.contains("ClientSecret is wrong"), "{reason}");
     // Of several reasons none hides another, and the answer is short enough for CloudFormation.
     let fake = Fake::new();
@@ -807,6 +817,34 @@ async fn a_deployment_without_subscriptions_fails_and_says_why() {
     fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap());
     let answer = deployed(&fake, &config(&names.join(",")), "Update", "Yes").await;
     assert!(answer["Status"] == "FAILED" && answer.to_string().len() < 4096, "{answer}");
+}
+
+#[tokio::test]
+async fn an_update_does_not_fail_for_what_passes_and_fails_for_what_stays() {
+    let fake = settled("Global,Warehouse").await;
+    for _ in 0..5 {
+        fake.fault("renew", "new-4", Fault::Refuses(GraphErrorKind::Unavailable));
+    }
+    let answer = deployed(&fake, &config("Global,Warehouse"), "Update", "Yes").await;
+    assert_eq!(answer["Status"], "SUCCESS");
+    assert!(answer["Reason"].as_str().unwrap().contains("1 of them"), "{answer}");
+    fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap());
+    assert_eq!(deployed(&fake, &config("Global,Warehouse"), "Update", "Yes").await["Status"], "FAILED");
+}
+
+#[tokio::test]
+async fn a_deployment_with_settings_that_cannot_be_used_says_which() {
+    let fake = Fake::new();
+    let error = SettingError::of_parameter("TimeZone", "it is none");
+    for (kind, status) in [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")] {
+        let refused = handle_without_settings(&fake, &error, &request(kind, "Yes")).await;
+        assert!(refused.unwrap_err().to_string().contains("TimeZone"));
+        let (_, answer) = fake.state.borrow_mut().answers.pop().unwrap();
+        assert_eq!(answer["Status"], status);
+        assert!(answer["Reason"].as_str().unwrap().contains("the parameter TimeZone cannot be used"), "{answer}");
+    }
+    assert!(handle_without_settings(&fake, &error, &json!({"action": "reconcile"})).await.is_err());
+    assert_eq!(fake.called("answer"), 3);
 }
 
 #[tokio::test]
@@ -1040,4 +1078,139 @@ async fn a_thousand_policies_are_kept_in_one_run_at_graphs_pace() {
         );
         assert_eq!(fake.called(kind), 1000);
     }
+}
+
+#[tokio::test]
+async fn a_renewal_counts_whatever_graph_thinks_of_the_certificate() {
+    for kind in [
+        GraphErrorKind::Invalid,
+        GraphErrorKind::Forbidden,
+        GraphErrorKind::Unavailable,
+        GraphErrorKind::Conflict,
+        GraphErrorKind::HandshakeFailed,
+        GraphErrorKind::Transport,
+    ] {
+        let fake = settled("Global").await;
+        fake.state.borrow_mut().certificate_patch_refused = Some(kind);
+        let report = fake.run_for(&config("Global"), &Asked::ToRotate).await;
+        assert_ne!(report.policies[0].outcome, Failed, "{kind:?}: {report:?}");
+        // What may pass is no reason to give the subscription up.
+        assert_eq!(report.policies[0].outcome == Recreated, kind == GraphErrorKind::Invalid, "{kind:?}");
+        fake.assert_sound(&config("Global"));
+    }
+}
+
+#[tokio::test]
+async fn the_key_that_graph_may_still_need_is_kept_if_graph_does_not_say_which() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().certificates_hidden = true;
+    fake.state.borrow_mut().certificate_patch_ignored = true;
+    fake.run_for(&config("Global"), &Asked::ToRotate).await;
+    for _ in 0..8 {
+        fake.advance(SignedDuration::from_hours(9));
+        let report = fake.run(&config("Global")).await;
+        assert_eq!(outcomes(&report), only("Global", Renewed));
+        assert!(report.policies[0].explanation.as_ref().unwrap().contains("does not say"), "{report:?}");
+        fake.assert_sound(&config("Global"));
+    }
+    assert_eq!(fake.keyring().keys.len(), 2);
+}
+
+#[tokio::test]
+async fn a_subscription_that_cannot_be_replaced_is_kept_alive() {
+    for lifecycle in [false, true] {
+        let fake = settled("Global").await;
+        if lifecycle {
+            fake.held("new-4", |one| one.lifecycle_notification_url = None);
+        } else {
+            fake.state.borrow_mut().certificate_patch_ignored = true;
+        }
+        let asked = if lifecycle { Asked::ToReconcile } else { Asked::ToRotate };
+        for _ in 0..8 {
+            fake.fault("delete", "", Fault::Refuses(GraphErrorKind::Forbidden));
+            let report = fake.run_for(&config("Global"), &asked).await;
+            assert!(report.policies[0].seconds_remaining > 84_000, "{report:?}");
+            assert!(!report.ok && fake.ids() == ["new-4"], "{report:?}");
+            fake.advance(QUARTER);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_deleted_may_stay_in_the_way_for_a_while() {
+    let fake = Fake::new();
+    fake.hold("theirs", &policy("Global"), "https://elsewhere.example/", "x");
+    for _ in 0..4 {
+        fake.fault("create", "", Fault::Refuses(GraphErrorKind::Conflict));
+    }
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    let pauses: std::time::Duration = fake.state.borrow().sleeps.iter().sum();
+    assert!(pauses >= std::time::Duration::from_secs(10), "{pauses:?}");
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn slow_signing_keys_hold_up_no_tenant_for_long() {
+    let third = "cccccccc-bbbb-cccc-dddd-eeeeeeeeeeee";
+    let policies = format!("Global,{OTHER}/Global,{third}/Global");
+    let fake = settled(&policies).await;
+    fake.state.borrow_mut().slow = Some(("keys".to_owned(), SignedDuration::from_secs(40)));
+    let begun = fake.now();
+    let report = fake.run(&config(&policies)).await;
+    assert!(report.policies.iter().all(|policy| policy.outcome == Renewed), "{report:?}");
+    assert!(fake.now().duration_since(begun) < SignedDuration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_tenant_that_does_not_answer_takes_no_time_from_another() {
+    let policies = format!("{OTHER}/Global,Global");
+    let fake = settled(&policies).await;
+    fake.state.borrow_mut().slow = Some((format!("list {OTHER}"), SignedDuration::from_secs(40)));
+    let begun = fake.now();
+    let report = fake.run(&config(&policies)).await;
+    assert_eq!(outcomes(&report), [("Global".to_owned(), Failed), ("Global".to_owned(), Renewed)]);
+    let renewed = fake.state.borrow().records[&crate::records::sort_key(&policy("Global"))].updated_at;
+    assert!(renewed.duration_since(begun) < SignedDuration::from_secs(1), "{renewed}");
+}
+
+#[tokio::test]
+async fn a_run_without_the_lease_keeps_what_another_has_stored_since() {
+    let fake = settled("Global").await;
+    let config = config("Global");
+    let [one, other] = [0, 1].map(async |_| KeyringStore::read(&fake, "keyring").await.unwrap());
+    let (one, other) = (one.await, other.await);
+    let problems = RefCell::default();
+    let of_one = one.fresh_client_state(&problems).await.unwrap();
+    assert!(other.prepare(&config, true, fake.now() + QUARTER).await.unwrap().rotated);
+    let of_other = other.fresh_client_state(&problems).await.unwrap();
+    let in_use = InUse { client_state_ids: vec![of_one.clone()], ..InUse::default() };
+    one.tidy(&in_use).await.unwrap();
+    let keyring = fake.keyring();
+    let knows = |id: &str| keyring.client_states.iter().any(|state| state.id == id && state.retired_at.is_none());
+    assert!(knows(&of_one) && knows(&of_other) && keyring.keys.len() == 2, "{keyring:?}");
+    assert!(problems.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_certificate_that_works_is_tried_whatever_number_entra_gives_the_refusal() {
+    let fake = Fake::new();
+    let config = with_credential(CredentialKind::Certificate("certificates".to_owned()));
+    fake.run(&config).await;
+    let first = digests(&fake);
+    fake.state.borrow_mut().uploaded = Some(first);
+    fake.state.borrow_mut().refusal = Some(999_999);
+    fake.advance(SignedDuration::from_hours(24 * 306));
+    let report = fake.run(&config).await;
+    assert_eq!(report.policies[0].outcome, Recreated, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_renewal_that_graph_only_pretends_is_a_problem() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().renewals_echoed = true;
+    fake.run(&config("Global")).await;
+    fake.advance(QUARTER);
+    let report = fake.run(&config("Global")).await;
+    assert!(!report.ok && report.problems[0].contains("although Graph had answered"), "{report:?}");
 }
