@@ -111,6 +111,7 @@ impl Work {
             client_id: CLIENT.parse().unwrap(),
             policies: &self.policies,
             login_endpoint: LOGIN,
+            v1_issuers: "https://sts.windows.net",
             now: NOW,
         };
         let mut collection = ChangeNotificationCollection::parse(black_box(&self.body)).unwrap();

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::{
         envelope::{ChangeNotificationCollection, Item},
-        testing::{self, CLIENT_STATE, LOGIN, NOW, OTHER_TENANT, TENANT, TokenSigner},
+        testing::{self, CLIENT_STATE, LOGIN, NOW, OTHER_TENANT, STS, TENANT, TokenSigner},
         validation_token::{CheckedToken, Requirements},
     };
 
@@ -218,6 +218,7 @@ mod tests {
             client_id: testing::CLIENT.parse().unwrap(),
             policies: &policies,
             login_endpoint: LOGIN,
+            v1_issuers: STS,
             now: NOW,
         };
         let token = signer.token(testing::v2_claims(tenant), json!({}));

@@ -31,6 +31,7 @@ pub(crate) const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const OTHER_TENANT: &str = "aaaaaaaa-2222-3333-4444-555555555555";
 pub(crate) const CLIENT: &str = "cccccccc-2222-3333-4444-555555555555";
+pub(crate) const STS: &str = "https://sts.windows.net";
 pub(crate) const LOGIN: &str = "https://login.microsoftonline.com";
 pub(crate) const CLIENT_STATE: &str = "a client state, as long as they are, ......";
 pub(crate) const OLD_CLIENT_STATE: &str = "the client state that was in use before....";

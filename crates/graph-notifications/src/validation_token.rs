@@ -36,6 +36,8 @@ pub struct Requirements<'a> {
     pub policies: &'a Policies,
     /// Where v2 tokens are issued, without a slash at the end: `https://login.microsoftonline.com`.
     pub login_endpoint: &'a str,
+    /// What the issuer of v1.0 tokens begins with, before the tenant: `https://sts.windows.net`, without a slash at its end.
+    pub v1_issuers: &'a str,
     /// The present time.
     pub now: Timestamp,
 }
@@ -226,7 +228,7 @@ fn check_claims(claims: &Claims, requirements: &Requirements<'_>) -> Result<(), 
         return Err(TokenError::Tenant);
     }
     let (issuer, publisher) = match claims.ver.as_str() {
-        "1.0" => (format!("https://sts.windows.net/{}/", claims.tid), &claims.appid),
+        "1.0" => (format!("{}/{}/", requirements.v1_issuers, claims.tid), &claims.appid),
         "2.0" => (format!("{}/{}/v2.0", requirements.login_endpoint, claims.tid), &claims.azp),
         _ => return Err(TokenError::Version),
     };
@@ -270,7 +272,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{self, CLIENT, LOGIN, NOW, OTHER_TENANT, TENANT, TokenSigner};
+    use crate::testing::{self, CLIENT, LOGIN, NOW, OTHER_TENANT, STS, TENANT, TokenSigner};
 
     fn policies() -> Policies {
         Policies::parse(&format!("Global,{OTHER_TENANT}/Site"), TENANT.parse().unwrap()).unwrap()
@@ -278,8 +280,13 @@ mod tests {
 
     fn check(token: &str) -> Result<CheckedToken, TokenError> {
         let policies = policies();
-        let requirements =
-            Requirements { client_id: CLIENT.parse().unwrap(), policies: &policies, login_endpoint: LOGIN, now: NOW };
+        let requirements = Requirements {
+            client_id: CLIENT.parse().unwrap(),
+            policies: &policies,
+            login_endpoint: LOGIN,
+            v1_issuers: STS,
+            now: NOW,
+        };
         CheckedToken::check(token, &requirements)
     }
 

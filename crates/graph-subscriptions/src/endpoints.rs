@@ -82,21 +82,14 @@ impl LoginEndpoint {
         Ok(Self(url.origin().ascii_serialization()))
     }
 
-    /// The issuer of this tenant's v1.0 tokens: `https://sts.windows.net/{tenant}/`, whatever the sign-in host, except for
-    /// China's, whose tokens come from `https://sts.chinacloudapi.cn/{tenant}/` (not verified there).
+    /// What the issuer of v1.0 tokens begins with, before the tenant: `https://sts.windows.net`, whatever the sign-in host,
+    /// except for China's, whose tokens come from `https://sts.chinacloudapi.cn` (not verified there).
     #[must_use]
-    pub fn v1_issuer(&self, tenant: TenantId) -> String {
-        let host = match self.cloud() {
-            Cloud::Global | Cloud::UsGovernment => "sts.windows.net",
-            Cloud::China => "sts.chinacloudapi.cn",
-        };
-        format!("https://{host}/{tenant}/")
-    }
-
-    /// The issuer of this tenant's v2.0 tokens.
-    #[must_use]
-    pub fn v2_issuer(&self, tenant: TenantId) -> String {
-        format!("{}/{tenant}/v2.0", self.0)
+    pub fn v1_issuers(&self) -> &'static str {
+        match self.cloud() {
+            Cloud::Global | Cloud::UsGovernment => "https://sts.windows.net",
+            Cloud::China => "https://sts.chinacloudapi.cn",
+        }
     }
 
     pub(crate) fn url(&self, tenant: TenantId, path: &str) -> String {
@@ -185,18 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_issuer_names_the_tenant() {
-        let tenant = "AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee".parse().unwrap();
-        let endpoint = LoginEndpoint::parse("https://login.microsoftonline.com/").unwrap();
-        assert_eq!(
-            endpoint.v2_issuer(tenant),
-            "https://login.microsoftonline.com/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/v2.0"
-        );
-    }
-
-    #[test]
     fn national_clouds_have_their_own_issuers_and_audiences() {
-        let tenant = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee".parse().unwrap();
         for (host, sts, suffix) in [
             ("https://login.microsoftonline.com", "sts.windows.net", ""),
             ("http://127.0.0.1:1", "sts.windows.net", ""),
@@ -206,7 +188,7 @@ mod tests {
             ("https://login.partner.microsoftonline.cn", "sts.chinacloudapi.cn", "China"),
         ] {
             let endpoint = LoginEndpoint::parse(host).unwrap();
-            assert_eq!(endpoint.v1_issuer(tenant), format!("https://{sts}/aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee/"));
+            assert_eq!(endpoint.v1_issuers(), format!("https://{sts}"));
             assert_eq!(endpoint.federation_audience(), format!("api://AzureADTokenExchange{suffix}"), "{host}");
         }
     }

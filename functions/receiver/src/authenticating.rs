@@ -118,6 +118,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
             client_id: self.config.client_id,
             policies: &self.config.policies,
             login_endpoint: self.config.login_endpoint.as_str(),
+            v1_issuers: self.config.login_endpoint.v1_issuers(),
             now: self.now,
         };
         let tokens: Vec<_> =

@@ -146,6 +146,7 @@ impl Receiver {
             client_id: self.client_id,
             policies: &self.policies,
             login_endpoint: &self.login_endpoint,
+            v1_issuers: "https://sts.windows.net",
             now: self.now,
         };
         let none = SigningKeys { fetched_at: self.now, keys: Vec::new() };

@@ -331,6 +331,7 @@ impl Stage {
             policies: &self.config.policies,
             login_endpoint,
             now: self.timeline.now(),
+            v1_issuers: "https://sts.windows.net",
         };
         let signing_keys = keyring.signing_keys.clone().ok_or("there are no signing keys to verify it with")?;
         let otherwise = |unread| match unread {
