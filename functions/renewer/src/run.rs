@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use futures::{StreamExt as _, stream};
 use graph_notifications::TenantId;
-use graph_subscriptions::Subscription;
+use graph_subscriptions::{AccessToken, Renewal, Subscription};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::environment::SettingError;
 use lambda_runtime::Diagnostic;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    act::{Acted, Acting, seconds_remaining},
+    act::{Acted, Acting, LIFETIME, seconds_remaining},
     app_certificates::AppCertificates,
     calls::{Calls, pause},
     check::{check, report::CheckReport},
@@ -24,7 +24,7 @@ use crate::{
     lifecycle::{self, Turn},
     metrics,
     observe::{CONCURRENCY, list},
-    plan::{Desired, Observed, plan},
+    plan::{Desired, Observed, plan, watches},
     ports::{Deployment, Outside, World},
     records::Record,
     report::{KeyringReport, Outcome, PolicyReport, Report, SigningKeysReport},
@@ -306,7 +306,7 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
 async fn reconcile_alone(world: &impl World, config: &Config, deadline: Timestamp, asked: &Asked, report: &mut Report) {
     let keyring = match KeyringStore::read(world, &config.keyring_secret_id).await {
         Ok(keyring) => keyring,
-        Err(sentence) => return all_failed(world, config, &sentence, report).await,
+        Err(sentence) => return without_keyring(world, config, deadline, &sentence, report).await,
     };
     let prepared = keyring.prepare(config, *asked == Asked::ToRotate, deadline).await;
     let done = match prepared {
@@ -450,6 +450,47 @@ fn broken_promise(subscription: &Subscription, records: &[Record]) -> Option<Str
             record.policy.name, subscription.expires_at
         )
     })
+}
+
+/// Renews what is there and does nothing else: a warm receiver still has the keys, and Graph repeats for hours what a cold one
+/// cannot take. Every policy has failed all the same.
+async fn without_keyring(
+    world: &impl World,
+    config: &Config,
+    deadline: Timestamp,
+    sentence: &str,
+    report: &mut Report,
+) {
+    all_failed(world, config, sentence, report).await;
+    let tenants = config.policies.tenants();
+    let calls = Calls::new(world, config, deadline, &tenants);
+    let renewed: Vec<(TenantId, Vec<Subscription>)> = stream::iter(tenants)
+        .map(async |tenant| (tenant, renew_all(&calls, tenant, config).await))
+        .buffer_unordered(CONCURRENCY)
+        .collect()
+        .await;
+    for policy in &mut report.policies {
+        let of_tenant =
+            renewed.iter().filter(|(tenant, _)| *tenant == policy.tenant_id).flat_map(|(_, of_tenant)| of_tenant);
+        let own = of_tenant.filter(|one| watches(one, &policy.policy())).max_by_key(|one| one.expires_at);
+        let Some(renewed) = own else { continue };
+        policy.subscription_id = Some(renewed.id.clone());
+        policy.expires_at = Some(renewed.expires_at);
+        policy.seconds_remaining = seconds_remaining(policy.expires_at, world.now());
+        policy.explanation = Some(format!("{sentence}; the subscription was renewed, and nothing else was done"));
+    }
+}
+
+/// Gives our subscriptions in a tenant another day, and each that got one.
+async fn renew_all<W: World>(calls: &Calls<'_, W>, tenant: TenantId, config: &Config) -> Vec<Subscription> {
+    let listed = list(calls, tenant).await.unwrap_or_default();
+    let ours = listed.into_iter().filter(|one| one.notification_url == config.notification_url);
+    let renewal = Renewal { expires_at: calls.world.now() + LIFETIME, certificate: None };
+    let renewed = stream::iter(ours).map(async |one| {
+        let call = async |token: &AccessToken| calls.world.renew(token, &one.id, &renewal).await;
+        calls.change_repeated(tenant, call).await.ok()
+    });
+    renewed.buffer_unordered(CONCURRENCY).filter_map(std::future::ready).collect().await
 }
 
 /// Nothing could be done for any policy.

@@ -530,7 +530,12 @@ async fn an_unreadable_keyring_is_left_as_it_is() {
     assert_eq!(outcomes(&report), only("Global", Failed));
     assert!(report.policies[0].explanation.as_ref().unwrap().contains("left as it is"), "{report:?}");
     assert_eq!(fake.state.borrow().secrets["keyring"], "{\"version\":1,");
-    assert_eq!((fake.called("renew"), fake.called("create"), fake.called("write")), (0, 0, 0));
+    assert_eq!((fake.called("renew"), fake.called("create"), fake.called("write")), (1, 0, 0));
+    // A receiver that is warm still has the keys.
+    let ends = fake.state.borrow().held[0].subscription.expires_at;
+    assert!(
+        ends > fake.now() + LIFETIME - SignedDuration::from_secs(1) && report.policies[0].seconds_remaining > 84_000
+    );
     assert!(verdict(&report).is_err());
     assert!(fake.state.borrow().lease.is_none());
 }
