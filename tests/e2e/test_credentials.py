@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 
+import leaks
 import pytest
 import stack
 from processes import stop
@@ -39,7 +40,16 @@ def assert_it_works(system, credential: str) -> None:
     assert call["callId"] in message["Message"]
 
 
+def statement(system, sid: str) -> dict:
+    role = system.client("cloudformation").describe_stack_resource(StackName=stack.STACK_NAME, LogicalResourceId="RenewerRole")
+    name = role["StackResourceDetail"]["PhysicalResourceId"]
+    policy = system.client("iam").get_role_policy(RoleName=name, PolicyName="Renewer")["PolicyDocument"]
+    [found] = [each for each in policy["Statement"] if each["Sid"] == sid]
+    return found
+
+
 def test_a_certificate(elsewhere):
+    assert statement(elsewhere, "KeepAppCertificates")["Action"] == ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
     with pytest.raises(RuntimeError, match="no subscription watches"):
         elsewhere.renew()
     der = ssl.PEM_cert_to_DER_cert(asked_for(elsewhere)["Certificate"])
@@ -47,10 +57,15 @@ def test_a_certificate(elsewhere):
     elsewhere.control("credentials", certificates=[base64.b64encode(der).decode()])
 
     assert_it_works(elsewhere, "certificate")
+    found = leaks.secrets(elsewhere)
+    assert [what for what in found if "AppCertificates" in what]
+    leaks.assert_nowhere(elsewhere, found)
 
 
 def test_the_role_in_aws(elsewhere):
     stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None, SubscribeOnDeploy="No")
+    sign_in = statement(elsewhere, "SignInToEntra")
+    assert (sign_in["Action"], sign_in["Condition"]["StringEqualsIfExists"]) == ("sts:GetWebIdentityToken", {"sts:SigningAlgorithm": "RS256"})
     entries = asked_for(elsewhere)
     assert entries["Audience"] == "api://AzureADTokenExchange"
     assert ":role/" in entries["Subject identifier"]
@@ -64,5 +79,19 @@ def test_the_role_in_aws(elsewhere):
     stack.deploy(elsewhere.description, GraphCredential="Federated", ClientSecret=None, KeyRotationDays="91")
 
     assert_it_works(elsewhere, "federated")
+    leaks.assert_nowhere(elsewhere, leaks.secrets(elsewhere))
     secrets = elsewhere.client("secretsmanager").list_secrets()["SecretList"]
     assert [each["Name"] for each in secrets if "Keyring" not in each["Name"]] == []
+
+
+def test_a_client_secret_serves_while_the_app_changes_to_another_credential(elsewhere):
+    elsewhere.control("credentials", clientSecrets=[stack.CLIENT_SECRET], federated=[])
+    stack.deploy(elsewhere.description, GraphCredential="Certificate", SubscribeOnDeploy="No", KeyRotationDays="92")
+
+    report = elsewhere.renew()
+
+    assert all(policy["outcome"] != "failed" for policy in report["policies"])
+    assert not report["ok"] and any("newest credential" in problem for problem in report["problems"])
+    der = ssl.PEM_cert_to_DER_cert(asked_for(elsewhere)["Certificate"])
+    elsewhere.control("credentials", certificates=[base64.b64encode(der).decode()])
+    assert_it_works(elsewhere, "certificate")

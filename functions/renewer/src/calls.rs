@@ -1,13 +1,18 @@
 //! Attempts, pauses and fresh tokens: what turns calls that are made once into calls that a run can rely on.
 
-use std::{cell::Cell, collections::HashMap, fmt, time::Duration};
+use std::{cell::Cell, collections::HashMap, fmt, pin::pin, time::Duration};
 
+use futures::{StreamExt as _, stream};
 use graph_notifications::TenantId;
 use graph_subscriptions::{AccessToken, Credential, GraphError, GraphErrorKind, TokenError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::{config::Config, credential::candidates, ports::World};
+use crate::{
+    config::Config,
+    credential::{candidates, fallback},
+    ports::World,
+};
 
 /// How often a call is made before its error stands.
 pub const ATTEMPTS: u32 = 5;
@@ -121,7 +126,7 @@ impl<'a, W: World> Calls<'a, W> {
         Self { world, deadline, config, tenants, newest_refused: Cell::new(false) }
     }
 
-    /// Whether Entra refused the newest credential and took an older one.
+    /// Whether Entra refused the credential that is meant to be used, and took an older one.
     #[must_use]
     pub fn newest_credential_was_refused(&self) -> bool {
         self.newest_refused.get()
@@ -199,8 +204,8 @@ impl<'a, W: World> Calls<'a, W> {
 
     /// A token that is fresh, and not the one that Graph refused.
     async fn token(&self, tenant: TenantId, refused: Option<&AccessToken>) -> Result<AccessToken, Failure> {
-        let Some(held) = self.tenants.get(&tenant) else { return Err(Failure::OutOfTime) };
-        let mut held = held.token.lock().await;
+        let unknown = || Failure::Credential(format!("the tenant {tenant} is not configured"));
+        let mut held = self.tenants.get(&tenant).ok_or_else(unknown)?.token.lock().await;
         let refused = refused.map(AccessToken::obtained_at);
         if let Some(token) = held.as_ref() {
             let fresh = self.world.now().duration_since(token.obtained_at()) < OLDEST_TOKEN;
@@ -215,21 +220,26 @@ impl<'a, W: World> Calls<'a, W> {
 
     /// A token for the first credential that Entra takes.
     async fn new_token(&self, tenant: TenantId) -> Result<AccessToken, Failure> {
-        let mut refusal = None;
-        for credential in candidates(self.world, self.config).await.map_err(Failure::Credential)? {
+        // The reason that counts is that of the newest one, which comes first.
+        let (credentials, mut refusal) = match candidates(self.world, self.config).await {
+            Ok(credentials) => (credentials, None),
+            Err(sentence) => (Vec::new(), Some(Failure::Credential(sentence))),
+        };
+        let fallback = stream::once(fallback(self.world, self.config)).filter_map(std::future::ready);
+        let mut credentials = pin!(stream::iter(credentials).chain(fallback));
+        while let Some(credential) = credentials.next().await {
             match self.token_for(tenant, &credential).await {
-                // The reason that counts is that of the newest one, which comes first. Entra's numbers are hints, so that
-                // any refusal may be one of the credential.
+                // Entra's numbers are hints, so that any refusal may be one of the credential.
                 Err(Failure::Token(error)) if error.is_credential_refused() || !error.is_retryable() => {
                     refusal.get_or_insert(Failure::Token(error));
                 }
                 other => {
-                    self.newest_refused.set(refusal.is_some() && other.is_ok());
+                    self.newest_refused.set(self.newest_refused.get() || (refusal.is_some() && other.is_ok()));
                     return other;
                 }
             }
         }
-        Err(refusal.unwrap_or(Failure::OutOfTime))
+        Err(refusal.unwrap_or_else(|| Failure::Credential("there is nothing to sign in with".to_owned())))
     }
 
     async fn token_for(&self, tenant: TenantId, credential: &Credential) -> Result<AccessToken, Failure> {

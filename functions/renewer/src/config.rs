@@ -21,6 +21,8 @@ pub struct Config {
     pub notification_url: String,
     /// What proves to Entra that it is the app that asks.
     pub credential: CredentialKind,
+    /// The secret with a client secret beside another credential: it serves until Entra knows that one.
+    pub fallback_secret_id: Option<String>,
     /// How old an encryption key becomes before another takes its place.
     pub key_rotation: SignedDuration,
     /// The zone in which the quiet hours of the night are reckoned.
@@ -78,6 +80,7 @@ impl Config {
             login: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
             notification_url: environment.text("NOTIFICATION_URL")?,
             credential: credential(environment)?,
+            fallback_secret_id: environment.text("CLIENT_SECRET_ID").ok(),
             key_rotation: environment.parameter("KEY_ROTATION_DAYS", "KeyRotationDays", rotation)?,
             time_zone: settings.time_zone,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
@@ -164,6 +167,7 @@ mod tests {
         assert_eq!(with("Certificate", secret), Ok(CredentialKind::Certificate("arn:certificates".to_owned())));
         assert!(with("Certificate", None).is_err());
         assert_eq!(with("Federated", None), Ok(CredentialKind::Federated));
+        assert_eq!(read(&environment()).unwrap().fallback_secret_id.as_deref(), Some("arn:secret"));
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub async fn candidates(world: &impl World, config: &Config) -> Result<Vec<Crede
     }
 }
 
+/// The client secret that an operator has left beside another credential: while the app changes from one to the other,
+/// nobody must hurry.
+pub async fn fallback(world: &impl World, config: &Config) -> Option<Credential> {
+    let id = config.fallback_secret_id.as_ref().filter(|_| !matches!(config.credential, CredentialKind::Secret(_)))?;
+    client_secret(world, id).await.ok()
+}
+
 async fn client_secret(world: &impl World, id: &str) -> Result<Credential, String> {
     match world.read(id).await {
         Ok(Some(secret)) if !secret.trim().is_empty() => Ok(Credential::ClientSecret(secret.trim().to_owned())),

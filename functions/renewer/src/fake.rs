@@ -132,6 +132,8 @@ pub(crate) struct State {
     pub(crate) certificate_patch_refused: Option<GraphErrorKind>,
     /// Graph says of no subscription for which certificate it encrypts.
     pub(crate) certificates_hidden: bool,
+    /// So many readings of secrets are denied.
+    pub(crate) denied_reads: u32,
     /// Graph answers to renewals as asked, and does nothing.
     pub(crate) renewals_echoed: bool,
     /// What Entra's refusals are numbered; 700027 if nothing else is said.
@@ -174,7 +176,7 @@ impl Fake {
 
     /// A run that is not interrupted.
     pub(crate) async fn run(&self, config: &Config) -> Report {
-        self.run_for(config, &Asked::ToReconcile).await
+        self.run_for(config, &Asked::BySchedule).await
     }
 
     /// A run that somebody asked for.
@@ -536,7 +538,14 @@ impl AppSettings for Fake {
 
 impl Secrets for Fake {
     async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
-        self.step(format!("read {id}"), |state| Ok(state.secrets.get(id).cloned().map(Zeroizing::new))).await
+        self.step(format!("read {id}"), |state| {
+            if state.denied_reads > 0 {
+                state.denied_reads -= 1;
+                return Err(OutsideError("Secrets Manager: AccessDeniedException: not authorized".to_owned()));
+            }
+            Ok(state.secrets.get(id).cloned().map(Zeroizing::new))
+        })
+        .await
     }
 
     async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {

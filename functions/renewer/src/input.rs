@@ -8,7 +8,9 @@ use crate::custom_resource::Request;
 /// A thing that the function can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Compare the subscriptions with what they should be, and repair the difference.
+    /// Compare the subscriptions with what they should be, and repair the difference, as the schedule does.
+    Scheduled,
+    /// The same, for somebody who asks.
     Reconcile,
     /// The same, and hand Graph a new encryption certificate.
     Rotate,
@@ -60,7 +62,7 @@ impl Action {
         }
         let lifecycle = event.get("detail-type").is_some_and(|kind| kind == "Subscription Lifecycle");
         let detail = event.get("detail").filter(|_| lifecycle);
-        detail.and_then(|detail| LifecycleEvent::deserialize(detail).ok()).map_or(Self::Reconcile, Self::Lifecycle)
+        detail.and_then(|detail| LifecycleEvent::deserialize(detail).ok()).map_or(Self::Scheduled, Self::Lifecycle)
     }
 }
 
@@ -75,9 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_names_no_action_means_reconcile() {
+    fn whatever_names_no_action_is_taken_for_the_schedule() {
         for event in [
-            json!({"action": "reconcile"}),
             json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"}),
             json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}),
             json!({"detail-type": "Subscription Lifecycle", "source": "teams-emergency-alerts", "detail": {"x": 1}}),
@@ -87,14 +88,14 @@ mod tests {
             json!(null),
             json!("now"),
         ] {
-            assert_eq!(Action::from_event(&event), Ok(Action::Reconcile), "{event}");
+            assert_eq!(Action::from_event(&event), Ok(Action::Scheduled), "{event}");
         }
     }
 
     #[test]
     fn the_schedule_sends_what_the_example_shows() {
         let event = serde_json::from_str(include_str!("../../../events/scheduled.json")).unwrap();
-        assert_eq!(Action::from_event(&event), Ok(Action::Reconcile));
+        assert_eq!(Action::from_event(&event), Ok(Action::Scheduled));
     }
 
     #[test]
@@ -110,6 +111,7 @@ mod tests {
     #[test]
     fn a_word_chooses() {
         let asked = |word: &str| Action::from_event(&json!({"action": word}));
+        assert_eq!(asked("reconcile"), Ok(Action::Reconcile));
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
         assert_eq!(asked("check"), Ok(Action::Check));
     }

@@ -55,7 +55,9 @@ pub struct Invocation<'a> {
 /// What makes a run begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// The schedule, or somebody who looks.
+    /// The schedule.
+    BySchedule,
+    /// Somebody who looks.
     ToReconcile,
     /// Somebody who wants a new encryption key.
     ToRotate,
@@ -68,7 +70,7 @@ pub enum Asked {
 impl Asked {
     fn word(&self) -> &'static str {
         match self {
-            Self::ToReconcile => "reconcile",
+            Self::BySchedule | Self::ToReconcile => "reconcile",
             Self::ToRotate => "rotate",
             Self::ByGraph(_) => "lifecycle",
             Self::ByDeployment => "deployment",
@@ -78,8 +80,10 @@ impl Asked {
     /// Until when to wait for another run to end. The schedule does not: what runs does its work.
     fn patience(&self, now: Timestamp, ends_at: Timestamp) -> Timestamp {
         match self {
-            Self::ToReconcile => now,
-            Self::ToRotate | Self::ByGraph(_) | Self::ByDeployment => ends_at - RESERVE - SHORTEST_RUN,
+            Self::BySchedule => now,
+            Self::ToReconcile | Self::ToRotate | Self::ByGraph(_) | Self::ByDeployment => {
+                ends_at - RESERVE - SHORTEST_RUN
+            }
         }
     }
 }
@@ -147,6 +151,7 @@ pub async fn handle(
 ) -> Result<Answer, RunError> {
     // Boxed: all that an invocation may do, in one future, is deeper than the compiler looks.
     let asked = match Action::from_event(event)? {
+        Action::Scheduled => Asked::BySchedule,
         Action::Reconcile => Asked::ToReconcile,
         Action::Rotate => Asked::ToRotate,
         Action::Lifecycle(event) => Asked::ByGraph(event),
@@ -185,11 +190,7 @@ async fn deploy(
     let verdict = match request.kind {
         _ if !request.is_enabled() => Verdict::Success("The parameter SubscribeOnDeploy is No.".to_owned()),
         RequestType::Delete => custom_resource::remove_all(outside, config, invocation).await,
-        RequestType::Create | RequestType::Update => {
-            let report = Box::pin(reconcile(outside, config, invocation, &Asked::ByDeployment)).await;
-            log(&report);
-            custom_resource::verdict(&report)
-        }
+        RequestType::Create | RequestType::Update => Box::pin(subscribe(outside, config, invocation)).await,
     };
     let mut attempt = 0;
     while let Err(error) = custom_resource::answer(outside, request, &verdict).await {
@@ -204,6 +205,22 @@ async fn deploy(
     };
     tracing::info!(ok, reason, "CloudFormation was answered");
     Ok(Answer::Deployment { ok, reason })
+}
+
+/// Reconciles for a deployment. A role that AWS has only just made may be refused everything for some seconds.
+async fn subscribe(world: &impl World, config: &Config, invocation: Invocation<'_>) -> Verdict {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let report = reconcile(world, config, invocation, &Asked::ByDeployment).await;
+        log(&report);
+        let verdict = custom_resource::verdict(&report);
+        let denied = matches!(&verdict, Verdict::Failed(reason) if reason.contains("AccessDenied"));
+        let deadline = invocation.ends_at - RESERVE - SHORTEST_RUN;
+        if !denied || attempt >= ANSWERS || !pause(world, deadline, attempt + 2, None).await {
+            return verdict;
+        }
+    }
 }
 
 fn log(report: &Report) {
@@ -268,7 +285,8 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
     match &lease {
         Lease::Taken => {}
         Lease::Held => {
-            report.ok = true;
+            // What runs does the schedule's work. Who asked has not got what they asked for.
+            report.ok = *asked == Asked::BySchedule;
             report.skipped = Some("another run holds the lease");
             return report;
         }
@@ -395,8 +413,8 @@ async fn with_keyring<W: World>(
     report.problems.extend(problems.into_inner());
     if calls.newest_credential_was_refused() {
         report.problems.push(
-            "Microsoft Entra does not take the app's newest certificate, and an older one serves until it ends: the \
-             action check prints the one to upload"
+            "Microsoft Entra does not take the app's newest credential, and an older one serves until it ends: the \
+             action check prints what to enter in Entra"
                 .to_owned(),
         );
     }

@@ -499,6 +499,11 @@ async fn another_run_that_holds_the_lease_is_left_alone() {
     assert_eq!((report.ok, report.skipped), (true, Some("another run holds the lease")));
     assert_eq!(verdict(&report), Ok(()));
     assert_eq!(fake.state.borrow().calls, ["take lease"]);
+    // Somebody who asks is told that nothing was done, after a wait.
+    fake.state.borrow_mut().lease = Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(3000)));
+    let report = fake.run_for(&config("Global"), &Asked::ToReconcile).await;
+    assert!(!report.ok && report.skipped.is_some(), "{report:?}");
+    fake.state.borrow_mut().lease = Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(1)));
     // A lease that has ended holds nobody back.
     fake.advance(SignedDuration::from_secs(2));
     assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Renewed));
@@ -875,7 +880,7 @@ async fn deleting_the_stack_deletes_its_subscriptions_and_no_others() {
     // A scheduled run that comes before the schedule is gone does not make them anew.
     fake.advance(SignedDuration::from_mins(9));
     let scheduled = Invocation { owner: "schedule", ..fake.invocation() };
-    let report = reconcile(&fake, &config(&policies), scheduled, &Asked::ToReconcile).await;
+    let report = reconcile(&fake, &config(&policies), scheduled, &Asked::BySchedule).await;
     assert!(report.skipped.is_some());
     assert_eq!(fake.ids(), ["foreign"]);
 }
@@ -990,7 +995,7 @@ async fn without_the_state_table_what_graph_says_is_heard_all_the_same() {
 
 /// The configuration with another credential.
 fn with_credential(credential: CredentialKind) -> Config {
-    Config { credential, ..config("Global") }
+    Config { credential, fallback_secret_id: None, ..config("Global") }
 }
 
 #[tokio::test]
@@ -1024,6 +1029,31 @@ async fn an_app_with_a_certificate_makes_it_and_waits_until_it_is_uploaded() {
     let report = fake.run(&config).await;
     assert!(report.ok, "{report:?}");
     assert_eq!(digests(&fake), first);
+}
+
+#[tokio::test]
+async fn a_client_secret_serves_until_entra_knows_the_credential_that_takes_its_place() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().uploaded = Some(Vec::new());
+    let kind = CredentialKind::Certificate("certificates".to_owned());
+    let config = Config { fallback_secret_id: Some("client-secret".to_owned()), ..with_credential(kind) };
+    for _ in 0..2 {
+        let report = fake.run(&config).await;
+        assert!(report.policies[0].outcome != Failed && !report.ok, "{report:?}");
+        assert!(report.problems.iter().any(|problem| problem.contains("newest credential")), "{report:?}");
+    }
+    fake.state.borrow_mut().uploaded = Some(digests(&fake));
+    assert!(fake.run(&config).await.ok);
+}
+
+#[tokio::test]
+async fn a_deployment_outlasts_a_role_that_is_not_known_everywhere_yet() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().denied_reads = 3;
+    assert_eq!(deployed(&fake, &config("Global"), "Create", "Yes").await["Status"], "SUCCESS");
+    fake.state.borrow_mut().denied_reads = 100;
+    let answer = deployed(&fake, &config("Global"), "Update", "Yes").await;
+    assert!(answer["Status"] == "FAILED" && answer.to_string().contains("AccessDenied"), "{answer}");
 }
 
 #[tokio::test]
