@@ -58,6 +58,7 @@ struct Secrets {
     client_states: BTreeSet<String>,
     certificates: BTreeSet<(String, String)>,
     current_certificate_id: Option<String>,
+    newest_client_state: Option<String>,
 }
 
 impl Secrets {
@@ -70,6 +71,7 @@ impl Secrets {
                 .filter_map(|key| Some((key.certificate_id.clone(), key.pair.certificate_base64().ok()?)))
                 .collect(),
             current_certificate_id: keyring.current_key().map(|key| key.certificate_id.clone()),
+            newest_client_state: keyring.client_states.last().map(|state| state.value.expose().to_owned()),
         }
     }
 
@@ -193,7 +195,9 @@ pub(super) struct Observer {
     fair: VecDeque<(Timestamp, Timestamp)>,
     /// The subscriptions whose records were good when such a run ended.
     recorded: BTreeSet<String>,
-    /// When certificates and client states were last in use, when such a run ended.
+    /// Whether the state table has failed since such a run ended, so that records may be missing.
+    table_failed: bool,
+    /// When certificates and client states were last in use.
     used: BTreeMap<String, Timestamp>,
     without: BTreeMap<Cause, Without>,
     latest: SignedDuration,
@@ -212,6 +216,7 @@ impl Observer {
             needed: Vec::new(),
             fair: VecDeque::new(),
             recorded: BTreeSet::new(),
+            table_failed: false,
             used: BTreeMap::new(),
             without: BTreeMap::new(),
             latest,
@@ -229,6 +234,11 @@ impl Observer {
     /// The subscription that covers a policy now.
     pub(super) fn is_covered(&self, policy: usize, now: Timestamp) -> bool {
         self.covered_until(policy).is_some_and(|until| now < until)
+    }
+
+    /// Whether Graph has just removed a policy's subscription, which a run that began before this time need not know.
+    pub(super) fn is_removed_since(&self, policy: usize, time: Timestamp) -> bool {
+        self.gaps[policy].as_ref().is_some_and(|gap| gap.opened == Opened::Removal && gap.since >= time)
     }
 
     /// Looks at what the simulator has, after a change by `run` or by nobody.
@@ -316,10 +326,8 @@ impl Observer {
             while self.fair.len() > 16 {
                 self.fair.pop_front();
             }
+            self.table_failed = false;
             self.recorded = self.seen.iter().map(|seen| seen.id.clone()).collect();
-            let of_subscriptions = self.seen.iter().flat_map(|seen| [&seen.certificate_id, &seen.client_state]);
-            let used = of_subscriptions.chain(&self.secrets.current_certificate_id);
-            self.used.extend(used.map(|name| (name.clone(), now)));
         }
         Ok(())
     }
@@ -327,13 +335,23 @@ impl Observer {
     /// Why a run deletes a subscription now, judged by what there is.
     pub(super) fn why_deleted(&self, id: &str) -> Why {
         let seen = self.seen.iter().find(|seen| seen.id == id);
-        if seen.is_some_and(|seen| Some(&seen.certificate_id) != self.secrets.current_certificate_id.as_ref()) {
+        if seen.is_some_and(|seen| !self.is_current_key(&seen.certificate_id)) {
             Why::Certificate
-        } else if self.is_recorded(id) {
-            Why::Unknown
-        } else {
+        } else if self.table_failed && !self.is_recorded(id) {
             Why::Unrecorded
+        } else {
+            Why::Unknown
         }
+    }
+
+    /// Whether new subscriptions get this certificate.
+    pub(super) fn is_current_key(&self, certificate_id: &str) -> bool {
+        self.secrets.current_certificate_id.as_deref() == Some(certificate_id)
+    }
+
+    /// A storm struck a call to the state table.
+    pub(super) fn table_failed(&mut self) {
+        self.table_failed = true;
     }
 
     /// Whether the record of a subscription has been seen to be good.
@@ -417,7 +435,12 @@ impl Observer {
     }
 
     fn remember_needs(&mut self, now: Timestamp) {
+        // What the next creation would take counts as in use.
+        let next = self.secrets.current_certificate_id.iter().chain(&self.secrets.newest_client_state);
+        self.used.extend(next.map(|name| (name.clone(), now)));
         for seen in &self.seen {
+            self.used.insert(seen.certificate_id.clone(), now);
+            self.used.insert(seen.client_state.clone(), now);
             let Some(policy) = seen.policy else { continue };
             let last_live = now.min(seen.expires_at);
             let known = self.needed.iter_mut().find(|needed| {
@@ -574,6 +597,7 @@ mod tests {
     fn a_run_that_nothing_hinders_leaves_nobody_without_cover() {
         let mut observer = covered();
         observer.look(&[], at(20), Change::Removal, None).unwrap();
+        assert!(observer.is_removed_since(0, at(20)) && !observer.is_removed_since(0, at(21)));
         observer.run_ended(mark(2, 15), true, at(21)).unwrap();
         assert!(observer.run_ended(mark(3, 30), true, at(31)).is_err());
     }
@@ -587,6 +611,8 @@ mod tests {
         observer.look(&[], at(15), deletion, Some(mark(2, 14))).unwrap();
         assert!(observer.run_ended(mark(2, 14), true, at(15)).is_err());
         observer.look(&[subscription("s2", "b", 76)], at(16), Change::Harmless, Some(mark(2, 14))).unwrap();
+        assert_eq!(observer.why_deleted("s2"), Why::Unknown);
+        observer.table_failed();
         assert_eq!(observer.why_deleted("s2"), Why::Unrecorded);
         observer.run_ended(mark(2, 14), true, at(17)).unwrap();
         assert_eq!(observer.why_deleted("s2"), Why::Unknown);
@@ -622,9 +648,13 @@ mod tests {
     #[test]
     fn what_is_in_use_is_remembered() {
         let mut observer = covered();
-        assert_eq!((observer.last_used("key-a"), observer.last_used("secret-a")), (Some(at(1)), Some(at(1))));
-        observer.run_ended(mark(2, 15), true, at(16)).unwrap();
-        assert_eq!(observer.last_used("key-a"), Some(at(16)));
-        assert_eq!(observer.last_used("key-b"), None);
+        observer.look(&[], at(15), Change::Removal, None).unwrap();
+        observer.look(&[subscription("s2", "a", 75)], at(16), Change::Harmless, None).unwrap();
+        observer.keyring_stored(&keyring(&["a", "b"]), at(17)).unwrap();
+        observer.look(&[], at(18), Change::Removal, None).unwrap();
+        observer.look(&[subscription("s3", "b", 79)], at(19), Change::Harmless, None).unwrap();
+        assert_eq!((observer.last_used("key-a"), observer.last_used("secret-a")), (Some(at(18)), Some(at(18))));
+        assert_eq!((observer.last_used("key-b"), observer.last_used("secret-b")), (Some(at(19)), Some(at(19))));
+        assert_eq!(observer.last_used("key-c"), None);
     }
 }

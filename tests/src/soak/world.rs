@@ -17,7 +17,7 @@ use tokio::sync::{MutexGuard, Notify};
 use zeroize::Zeroizing;
 
 use super::aws::Aws;
-use super::calls::Call;
+use super::calls::{Call, Service};
 use super::observer::{Change, Mark};
 use super::report::minutes;
 use super::stage::Stage;
@@ -128,6 +128,9 @@ impl<'a> Run<'a> {
         let (strike, by_storm) = strike.map_or((None, false), |(strike, storm)| (Some(strike), storm));
         if by_storm || crash.is_some() {
             self.hindered.set(true);
+        }
+        if by_storm && call.service() == Service::DynamoDb {
+            stage.observer.borrow_mut().table_failed();
         }
         let struck = strike.map(|strike| format!(": {strike:?}")).unwrap_or_default();
         let (now, call) = (stage.timeline.now(), call.word());
