@@ -133,6 +133,9 @@ impl<W: World> Acting<'_, W> {
 
     async fn renew(&self, renew: Renew) -> One {
         let (policy, id) = (&renew.policy, &renew.subscription.id);
+        if let Some(state) = renew.client_state_id.as_ref().filter(|_| renew.adopted) {
+            self.record_found(policy, state, &renew.subscription, renew.lost.clone()).await;
+        }
         let (renewed, certificate) = match self.patch(policy, &renew.subscription).await {
             Ok(done) => done,
             Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
@@ -177,8 +180,12 @@ impl<W: World> Acting<'_, W> {
             let deleted = self.delete(policy.tenant, duplicate).await;
             self.noted(&format!("the duplicate {duplicate} of {} cannot be deleted", policy.name), deleted);
         }
-        let outcome = if renew.adopted { Outcome::Adopted } else { Outcome::Renewed };
-        self.report(policy, None, Ok(Done { outcome, subscription: renewed, explanation }))
+        let outcome = match (&renew.lost, renew.adopted) {
+            (Some(_), _) => Outcome::Recreated,
+            (None, true) => Outcome::Adopted,
+            (None, false) => Outcome::Renewed,
+        };
+        self.report(policy, renew.lost.clone(), Ok(Done { outcome, subscription: renewed, explanation }))
     }
 
     /// Replaces a subscription that does not take the current certificate with a renewal, if that may be done now.
@@ -295,6 +302,9 @@ impl<W: World> Acting<'_, W> {
             let same_policy: Vec<Subscription> =
                 list(self.calls, policy.tenant).await?.into_iter().filter(|one| watches(one, policy)).collect();
             if let Some((found, state)) = self.adoptable(create, &announced, &same_policy) {
+                if let Some(state) = &state {
+                    self.record_found(policy, state, found, create.lost.clone()).await;
+                }
                 match self.patch(policy, found).await {
                     Ok((renewed, certificate)) => {
                         if let Some(state) = state {
@@ -467,6 +477,21 @@ impl<W: World> Acting<'_, W> {
             certificate_id: certificate_id.to_owned(),
             subscription_expires_at: Some(subscription.expires_at),
             replaces: None,
+            updated_at: self.world().now(),
+        };
+        self.put(&record).await;
+    }
+
+    /// The record of a subscription that is known by the end that was requested for it, before a renewal moves that end: if the
+    /// renewal's answer were lost, nobody would know it any more.
+    async fn record_found(&self, policy: &Policy, client_state_id: &str, found: &Subscription, lost: Option<String>) {
+        let record = Record {
+            policy: policy.clone(),
+            subscription_id: Some(found.id.clone()),
+            client_state_id: client_state_id.to_owned(),
+            certificate_id: found.encryption_certificate_id.as_deref().unwrap_or(self.certificate_id).to_owned(),
+            subscription_expires_at: Some(found.expires_at),
+            replaces: lost,
             updated_at: self.world().now(),
         };
         self.put(&record).await;

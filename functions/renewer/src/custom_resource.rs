@@ -162,7 +162,7 @@ pub fn verdict(report: &Report) -> Verdict {
     ))
 }
 
-/// Deletes what this stack has in Graph, as far as that can be done in a minute. It never fails: a stack must go away
+/// Deletes what this stack has in Graph, as far as that can be done in two minutes. It never fails: a stack must go away
 /// whatever Graph says, and Graph ends the subscriptions by itself within a day.
 pub async fn remove_all(world: &impl World, config: &Config, invocation: Invocation<'_>) -> Verdict {
     // Kept, not given back: until the schedule is gone, its runs must not make anew what is deleted here.

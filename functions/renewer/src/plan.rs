@@ -57,6 +57,8 @@ pub struct Renew {
     pub certificate_id: Option<String>,
     /// Whether it is known only by an unfinished attempt to create it.
     pub adopted: bool,
+    /// The subscription that was found lost before it, which nobody has been told yet.
+    pub lost: Option<String>,
     /// Other subscriptions for the same policy, to delete once this one is renewed.
     pub duplicates: Vec<String>,
 }
@@ -167,6 +169,7 @@ fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], re
             client_state_id: proven_state(is_known, record, kept).map(ToOwned::to_owned),
             certificate_id: record.map(|record| record.certificate_id.clone()),
             adopted: record.is_some_and(Record::is_intent),
+            lost: record.and_then(|record| record.replaces.clone()),
             duplicates: ours.iter().filter(|one| one.id != kept.id).map(|one| one.id.clone()).collect(),
         });
     }
@@ -212,6 +215,7 @@ fn without_records(policy: &Policy, ours: Vec<&Subscription>) -> Vec<Action> {
             client_state_id: None,
             certificate_id: None,
             adopted: false,
+            lost: None,
             duplicates: Vec::new(),
         })
     };

@@ -1249,3 +1249,27 @@ async fn a_renewal_that_graph_only_pretends_is_a_problem() {
     let report = fake.run(&config("Global")).await;
     assert!(!report.ok && report.problems[0].contains("although Graph had answered"), "{report:?}");
 }
+
+#[tokio::test]
+async fn what_a_list_has_found_is_recorded_before_a_renewal_changes_how_it_is_known() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    // The subscription is created, its answer lost; the list finds it, and the renewal's answers are lost, too.
+    fake.fault("create", "", Fault::AnswerLost);
+    for _ in 0..5 {
+        fake.fault("renew", "", Fault::AnswerLost);
+    }
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Failed));
+    let ids = fake.ids();
+    fake.advance(QUARTER);
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((fake.ids(), fake.called("delete")), (ids, 0), "{report:?}");
+    fake.assert_sound(&config("Global"));
+    // The loss before it is told, once it is repaired.
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    let states: Vec<_> = fake.state.borrow().events.iter().map(|event| event.state).collect();
+    assert_eq!(states, ["lost", "recreated"]);
+    fake.run(&config("Global")).await;
+    assert_eq!(fake.state.borrow().events.len(), 2);
+}

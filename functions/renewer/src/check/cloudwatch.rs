@@ -23,7 +23,7 @@ const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 /// The most that CloudWatch gives at once.
 const PAGE: usize = 100;
 
-/// The template has a few dozen alarms. An end, whatever comes.
+/// The template has fewer than two dozen alarms. An end, whatever comes.
 const MOST_PAGES: usize = 20;
 
 /// The largest page that is read, in bytes.

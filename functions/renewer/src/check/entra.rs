@@ -31,7 +31,8 @@ pub fn entries(credential: &CredentialSeen, config: &Config) -> Vec<EntraEntry> 
         }),
         (CredentialKind::Certificate(_), CredentialSeen::Certificates(certificates)) => {
             entries.extend(certificates.iter().map(|one| EntraEntry {
-                place: at("Certificates & secrets, Certificates, Upload certificate"),
+                // There may be two: Entra shows which it has by their thumbprints.
+                place: at(&format!("Certificates & secrets, Certificates, Upload certificate {}", one.thumbprint)),
                 name: "Certificate",
                 value: one.pem.clone(),
             }));
