@@ -359,6 +359,18 @@ async fn after_a_replacement_that_failed_no_other_subscription_is_given_up_for_i
 }
 
 #[tokio::test]
+async fn what_works_is_not_given_up_at_the_end_of_a_run() {
+    let fake = settled("Global").await;
+    with_an_older_key(&fake);
+    fake.state.borrow_mut().certificate_patch_ignored = true;
+    fake.held("new-4", |one| one.encryption_certificate_id = Some("key-older".to_owned()));
+    let short = Invocation { owner: "me", ends_at: fake.now() + SignedDuration::from_secs(140) };
+    let report = reconcile(&fake, &config("Global"), short, &Asked::BySchedule).await;
+    assert_eq!((outcomes(&report), fake.called("delete")), (only("Global", Renewed), 0));
+    assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Recreated));
+}
+
+#[tokio::test]
 async fn a_new_key_is_stored_and_then_given_to_every_subscription() {
     for (ignored, refused) in [(false, None), (true, None), (false, Some(GraphErrorKind::Invalid))] {
         let fake = settled("Global,Warehouse").await;
