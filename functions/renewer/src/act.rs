@@ -12,7 +12,7 @@ use crate::{
     calls::{ATTEMPTS, Calls, Failure, pause},
     keyring::KeyringStore,
     observe::{CONCURRENCY, list},
-    plan::{Action, Create, Desired, NO_LIFECYCLE, Renew, Replace, proven_state, watches},
+    plan::{Action, Create, Desired, Renew, Replace, proven_state, watches},
     ports::World,
     records::Record,
     report::{Outcome, PolicyReport, StrayReport},
@@ -66,6 +66,21 @@ struct Done {
     outcome: Outcome,
     subscription: Subscription,
     explanation: Option<String>,
+}
+
+/// What a record tells of a subscription beside what Graph says.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    policy: &'a Policy,
+    client_state_id: &'a str,
+    certificate_id: &'a str,
+}
+
+impl<'a> Known<'a> {
+    /// With the certificate that Graph names. As long as Graph does not say, the key that was last known to be needed is kept.
+    fn with(self, certificate: &'a Certificate) -> Self {
+        Self { certificate_id: certificate.id.as_deref().unwrap_or(self.certificate_id), ..self }
+    }
 }
 
 /// The certificate of a subscription after its renewal.
@@ -133,8 +148,14 @@ impl<W: World> Acting<'_, W> {
 
     async fn renew(&self, renew: Renew) -> One {
         let (policy, id) = (&renew.policy, &renew.subscription.id);
-        if let Some(state) = renew.client_state_id.as_ref().filter(|_| renew.adopted) {
-            self.record_found(policy, state, &renew.subscription, renew.lost.clone()).await;
+        let known = renew.client_state_id.as_ref().map(|client_state_id| Known {
+            policy,
+            client_state_id,
+            certificate_id: renew.certificate_id.as_deref().unwrap_or(self.certificate_id),
+        });
+        if let Some(known) = known.filter(|_| renew.adopted) {
+            // Before a renewal moves the end by which it is known: if its answer were lost, nobody would know it any more.
+            self.record(known, &renew.subscription, renew.lost.clone()).await;
         }
         let (renewed, certificate) = match self.patch(policy, &renew.subscription).await {
             Ok(done) => done,
@@ -170,11 +191,8 @@ impl<W: World> Acting<'_, W> {
                 return self.report(policy, None, done);
             }
         };
-        if let Some(client_state_id) = &renew.client_state_id {
-            // As long as Graph does not say, the key that it was last known to need is kept.
-            let known = certificate.id.as_ref().or(renew.certificate_id.as_ref());
-            let certificate = known.map_or(self.certificate_id, String::as_str);
-            self.record(policy, client_state_id, certificate, &renewed).await;
+        if let Some(known) = known {
+            self.record(known.with(&certificate), &renewed, None).await;
         }
         for duplicate in &renew.duplicates {
             let deleted = self.delete(policy.tenant, duplicate).await;
@@ -216,6 +234,7 @@ impl<W: World> Acting<'_, W> {
             policy: renew.policy.clone(),
             ids: std::iter::once(renew.subscription.id.clone()).chain(renew.duplicates.clone()).collect(),
             why,
+            works: false,
             create: Self::create_anew(renew, None),
         }
     }
@@ -233,14 +252,13 @@ impl<W: World> Acting<'_, W> {
     async fn replace(&self, replace: &Replace) -> Result<Done, NotDone> {
         // What could not be created again in this run is not deleted in it.
         self.calls.in_time()?;
-        let works = replace.why == NO_LIFECYCLE;
-        if !works {
+        if !replace.works {
             // Without its record no later run can take what is about to be deleted for known.
             self.noted("a record cannot be deleted", self.world().delete_record(&replace.policy).await);
         }
         for id in &replace.ids {
             let Err(failure) = self.delete(replace.policy.tenant, id).await else { continue };
-            if !works {
+            if !replace.works {
                 return Err(failure.into());
             }
             // It has to do until it can be replaced.
@@ -283,7 +301,9 @@ impl<W: World> Acting<'_, W> {
             let failure = match created {
                 Ok(created) => {
                     self.check_end(policy, requested, &created);
-                    self.record(policy, &client_state_id, self.certificate_id, &created).await;
+                    let known =
+                        Known { policy, client_state_id: &client_state_id, certificate_id: self.certificate_id };
+                    self.record(known, &created, None).await;
                     return Ok(Done { outcome, subscription: created, explanation: why });
                 }
                 Err(failure) => failure,
@@ -301,17 +321,20 @@ impl<W: World> Acting<'_, W> {
             }
             let same_policy: Vec<Subscription> =
                 list(self.calls, policy.tenant).await?.into_iter().filter(|one| watches(one, policy)).collect();
-            if let Some((found, state)) = self.adoptable(create, &announced, &same_policy) {
-                if let Some(state) = &state {
-                    self.record_found(policy, state, found, create.lost.clone()).await;
+            if let Some((found, proof)) = self.adoptable(create, &announced, &same_policy) {
+                let known = proof.map(|record| Known {
+                    policy,
+                    client_state_id: &record.client_state_id,
+                    certificate_id: &record.certificate_id,
+                });
+                if let Some(known) = known {
+                    // As where a run begins with such a one.
+                    self.record(known, found, create.lost.clone()).await;
                 }
                 match self.patch(policy, found).await {
                     Ok((renewed, certificate)) => {
-                        if let Some(state) = state {
-                            let known =
-                                certificate.id.as_ref().or(create.previous.as_ref().map(|old| &old.certificate_id));
-                            let certificate = known.map_or(self.certificate_id, String::as_str);
-                            self.record(policy, &state, certificate, &renewed).await;
+                        if let Some(known) = known {
+                            self.record(known.with(&certificate), &renewed, None).await;
                         }
                         let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
                         return Ok(Done { outcome, subscription: renewed, explanation: why });
@@ -353,22 +376,23 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    /// The subscription that is the one to be created, and the name of its client state where that is known.
+    /// The subscription that is the one to be created, and the record that proves its client state, where one does.
     fn adoptable<'s>(
         &self,
-        create: &Create,
-        announced: &Record,
+        create: &'s Create,
+        announced: &'s Record,
         same_policy: &'s [Subscription],
-    ) -> Option<(&'s Subscription, Option<String>)> {
+    ) -> Option<(&'s Subscription, Option<&'s Record>)> {
         let ours = same_policy.iter().filter(|one| {
             one.notification_url == self.desired.notification_url && one.lifecycle_notification_url.is_some()
         });
         ours.filter_map(|one| {
             let is_known = |id: &str| self.keyring.knows_client_state(id);
-            let state = proven_state(is_known, Some(announced), one)
-                .or_else(|| proven_state(is_known, create.previous.as_ref(), one));
+            let records = [Some(announced), create.previous.as_ref()];
+            let proof =
+                records.into_iter().flatten().find(|record| proven_state(is_known, Some(record), one).is_some());
             // What may not be deleted is renewed, whoever knows its client state.
-            (state.is_some() || !create.may_delete).then(|| (one, state.map(ToOwned::to_owned)))
+            (proof.is_some() || !create.may_delete).then_some((one, proof))
         })
         .max_by_key(|(one, _)| one.expires_at)
     }
@@ -469,29 +493,15 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    async fn record(&self, policy: &Policy, client_state_id: &str, certificate_id: &str, subscription: &Subscription) {
+    /// Records a subscription under the names of its secrets. `replaces` is one that was found lost, as long as nobody was told.
+    async fn record(&self, known: Known<'_>, subscription: &Subscription, replaces: Option<String>) {
         let record = Record {
-            policy: policy.clone(),
+            policy: known.policy.clone(),
             subscription_id: Some(subscription.id.clone()),
-            client_state_id: client_state_id.to_owned(),
-            certificate_id: certificate_id.to_owned(),
+            client_state_id: known.client_state_id.to_owned(),
+            certificate_id: known.certificate_id.to_owned(),
             subscription_expires_at: Some(subscription.expires_at),
-            replaces: None,
-            updated_at: self.world().now(),
-        };
-        self.put(&record).await;
-    }
-
-    /// The record of a subscription that is known by the end that was requested for it, before a renewal moves that end: if the
-    /// renewal's answer were lost, nobody would know it any more.
-    async fn record_found(&self, policy: &Policy, client_state_id: &str, found: &Subscription, lost: Option<String>) {
-        let record = Record {
-            policy: policy.clone(),
-            subscription_id: Some(found.id.clone()),
-            client_state_id: client_state_id.to_owned(),
-            certificate_id: found.encryption_certificate_id.as_deref().unwrap_or(self.certificate_id).to_owned(),
-            subscription_expires_at: Some(found.expires_at),
-            replaces: lost,
+            replaces,
             updated_at: self.world().now(),
         };
         self.put(&record).await;

@@ -87,6 +87,8 @@ pub struct Replace {
     pub ids: Vec<String>,
     /// Why they are of no use.
     pub why: &'static str,
+    /// Whether one of them delivers all the same, as long as it is renewed.
+    pub works: bool,
     /// What to create then.
     pub create: Create,
 }
@@ -193,6 +195,7 @@ fn for_policy(desired: &Desired<'_>, policy: &Policy, ours: &[&Subscription], re
         policy: policy.clone(),
         ids: ours.iter().map(|one| one.id.clone()).collect(),
         why: if proven { NO_LIFECYCLE } else { UNKNOWN_STATE },
+        works: proven,
         create,
     })
 }

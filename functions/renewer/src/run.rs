@@ -525,7 +525,7 @@ fn unobserved(
     sentence: &str,
     now: Timestamp,
 ) -> PolicyReport {
-    let record = records.iter().find(|record| record.policy == *policy);
+    let record = records.iter().find(|record| record.policy.is(policy.tenant, &policy.name));
     let record = record.filter(|record| !record.is_intent());
     let expires_at = record.and_then(|record| record.subscription_expires_at);
     PolicyReport {

@@ -898,6 +898,19 @@ async fn deleting_the_stack_deletes_its_subscriptions_and_no_others() {
 }
 
 #[tokio::test]
+async fn deleting_the_stack_waits_for_a_run_that_might_create_anew() {
+    for (held_for, waited) in [(30, 30), (3000, 60)] {
+        let fake = settled("Global").await;
+        let (begun, held_until) = (fake.now(), fake.now() + SignedDuration::from_secs(held_for));
+        fake.state.borrow_mut().lease = Some(("another".to_owned(), held_until));
+        assert_eq!(deployed(&fake, &config("Global"), "Delete", "Yes").await["Status"], "SUCCESS");
+        assert!(fake.ids().is_empty());
+        let took = fake.now().duration_since(begun).as_secs();
+        assert!((waited..waited + 5).contains(&took), "{took} s");
+    }
+}
+
+#[tokio::test]
 async fn deleting_the_stack_never_fails_nor_hangs() {
     for fault in [Fault::Refuses(GraphErrorKind::Forbidden), Fault::AsksToWait(600)] {
         let fake = settled("Global,Warehouse").await;
@@ -1161,6 +1174,24 @@ async fn the_key_that_graph_may_still_need_is_kept_if_graph_does_not_say_which()
         fake.assert_sound(&config("Global"));
     }
     assert_eq!(fake.keyring().keys.len(), 2);
+}
+
+#[tokio::test]
+async fn the_key_of_a_subscription_that_a_list_has_found_is_kept_although_graph_tells_no_certificates() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().certificates_hidden = true;
+    fake.state.borrow_mut().certificate_patch_ignored = true;
+    fake.run_for(&config("Global"), &Asked::ToRotate).await;
+    // It is created anew with the second key, the answer is lost, and the list finds it; then comes the third key.
+    fake.state.borrow_mut().held.clear();
+    fake.fault("create", "", Fault::AnswerLost);
+    fake.run(&config("Global")).await;
+    fake.run_for(&config("Global"), &Asked::ToRotate).await;
+    for _ in 0..8 {
+        fake.advance(SignedDuration::from_hours(9));
+        fake.run(&config("Global")).await;
+    }
+    fake.assert_sound(&config("Global"));
 }
 
 #[tokio::test]
