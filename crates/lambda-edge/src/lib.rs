@@ -2,4 +2,6 @@
 
 pub mod aws;
 pub mod environment;
+pub mod event;
 pub mod metrics;
+pub mod publication;

@@ -4,22 +4,20 @@ use std::time::Duration;
 
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sns::{
     error::{ProvideErrorMetadata, SdkError},
-    types::{MessageAttributeValue, PublishBatchRequestEntry},
+    types::PublishBatchRequestEntry,
 };
 use graph_notifications::{SigningKeys, TenantId};
 use graph_subscriptions::{LoginEndpoint, http, signing_keys, signing_keys::TokenVersion};
 use jiff::Timestamp;
+use lambda_edge::{event::BusEvent, publication::Publication};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    events::{BusEvent, SOURCE},
     outside::{CallFailed, FetchSigningKeys, FindPublished, MarkPublished, Publish, PutEvents, ReadKeyring},
-    publication::Publication,
 };
 
 /// How long Entra may take: it is asked while Graph waits.
@@ -127,7 +125,8 @@ impl MarkPublished for Aws {
 impl Publish for Aws {
     async fn publish(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
         if let [message] = messages {
-            vec![self.publish_one(topic_arn, message).await]
+            let published = message.publish(&self.sns, topic_arn).await;
+            vec![published.map(drop).map_err(|error| failed("Publish", &error))]
         } else {
             self.publish_batch(topic_arn, messages).await
         }
@@ -135,16 +134,6 @@ impl Publish for Aws {
 }
 
 impl Aws {
-    async fn publish_one(&self, topic_arn: &str, message: &Publication) -> Result<(), CallFailed> {
-        let mut request = self.sns.publish().topic_arn(topic_arn).message_structure("json");
-        request = request.subject(&message.subject).message(&message.message);
-        for (name, value) in attributes(message) {
-            request = request.message_attributes(name, value);
-        }
-        request.send().await.map_err(|error| failed("Publish", &error))?;
-        Ok(())
-    }
-
     async fn publish_batch(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
         let mut request = self.sns.publish_batch().topic_arn(topic_arn);
         for (index, message) in messages.iter().enumerate() {
@@ -153,7 +142,7 @@ impl Aws {
                 .message_structure("json")
                 .subject(&message.subject)
                 .message(&message.message)
-                .set_message_attributes(Some(attributes(message).collect()));
+                .set_message_attributes(Some(message.message_attributes()));
             match entry.build() {
                 Ok(entry) => request = request.publish_batch_request_entries(entry),
                 Err(error) => return vec![Err(CallFailed(format!("PublishBatch: {error}"))); messages.len()],
@@ -173,25 +162,10 @@ impl Aws {
     }
 }
 
-fn attributes(message: &Publication) -> impl Iterator<Item = (String, MessageAttributeValue)> {
-    message.attributes.iter().filter_map(|(name, value)| {
-        let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()?;
-        Some(((*name).to_owned(), attribute))
-    })
-}
-
 impl PutEvents for Aws {
     async fn put_events(&self, events: &[&BusEvent]) -> Vec<Result<(), CallFailed>> {
-        let mut request = self.eventbridge.put_events();
-        for event in events {
-            let entry = PutEventsRequestEntry::builder()
-                .event_bus_name(&self.event_bus_name)
-                .source(SOURCE)
-                .detail_type(event.detail_type)
-                .detail(&event.detail);
-            request = request.entries(entry.build());
-        }
-        let answer = match request.send().await {
+        let entries = events.iter().map(|event| event.entry(&self.event_bus_name)).collect();
+        let answer = match self.eventbridge.put_events().set_entries(Some(entries)).send().await {
             Ok(answer) => answer,
             Err(error) => return vec![Err(failed("PutEvents", &error)); events.len()],
         };

@@ -1,70 +1,48 @@
-//! What machines learn on the event bus.
+//! What machines learn on the event bus besides calls.
 
-use emergency_alert::Alert;
 use graph_notifications::{
     TenantId,
     envelope::{LifecycleNotification, Origin},
 };
 use jiff::Timestamp;
+use lambda_edge::event::BusEvent;
 use serde_json::json;
-
-/// The source of all events.
-pub const SOURCE: &str = "teams-emergency-alerts";
 
 /// Longer texts in events are cut: a stranger may have written them.
 const LONGEST_TEXT: usize = 128;
 
-/// An event for the bus.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BusEvent {
-    /// `detail-type`.
-    pub detail_type: &'static str,
-    /// `detail`, a JSON object.
-    pub detail: String,
+/// `Subscription Lifecycle`: what Graph says of a subscription. The renewer acts on it, in a way that a forger gains nothing
+/// by; `clientStateMatches` tells others whether Graph wrote it.
+pub(crate) fn subscription_lifecycle(
+    notification: &LifecycleNotification,
+    client_state_matches: bool,
+    now: Timestamp,
+) -> BusEvent {
+    let detail = json!({
+        "tenantId": notification.origin.tenant,
+        "subscriptionId": notification.origin.subscription_id.as_deref().map(cut),
+        "lifecycleEvent": cut(&notification.event),
+        "subscriptionExpirationDateTime": notification.expires_at.as_deref().map(cut),
+        "clientStateMatches": client_state_matches,
+        "receivedAt": now,
+    });
+    BusEvent { detail_type: "Subscription Lifecycle", detail: detail.to_string() }
 }
 
-impl BusEvent {
-    /// `Emergency Call`: the alert document.
-    #[must_use]
-    pub fn emergency_call(alert: &Alert) -> Self {
-        Self { detail_type: "Emergency Call", detail: alert.json() }
-    }
-
-    /// `Subscription Lifecycle`: what Graph says of a subscription. The renewer acts on it, in a way that a forger gains
-    /// nothing by; `clientStateMatches` tells others whether Graph wrote it.
-    #[must_use]
-    pub fn subscription_lifecycle(
-        notification: &LifecycleNotification,
-        client_state_matches: bool,
-        now: Timestamp,
-    ) -> Self {
-        let detail = json!({
-            "tenantId": notification.origin.tenant,
-            "subscriptionId": notification.origin.subscription_id.as_deref().map(cut),
-            "lifecycleEvent": cut(&notification.event),
-            "subscriptionExpirationDateTime": notification.expires_at.as_deref().map(cut),
-            "clientStateMatches": client_state_matches,
-            "receivedAt": now,
-        });
-        Self { detail_type: "Subscription Lifecycle", detail: detail.to_string() }
-    }
-
-    /// `Notification Rejected`: an item raised no alert, and why.
-    #[must_use]
-    pub fn notification_rejected(reason: &str, origin: Option<&RejectedOrigin>, now: Timestamp) -> Self {
-        let detail = json!({
-            "reason": reason,
-            "tenantId": origin.map(|origin| origin.tenant),
-            "subscriptionId": origin.and_then(|origin| origin.subscription_id.clone()),
-            "receivedAt": now,
-        });
-        Self { detail_type: "Notification Rejected", detail: detail.to_string() }
-    }
+/// `Notification Rejected`: an item raised no alert, and why.
+pub(crate) fn notification_rejected(reason: &str, origin: Option<&RejectedOrigin>, now: Timestamp) -> BusEvent {
+    let detail = json!({
+        "reason": reason,
+        "tenantId": origin.map(|origin| origin.tenant),
+        "subscriptionId": origin.and_then(|origin| origin.subscription_id.clone()),
+        "receivedAt": now,
+    });
+    BusEvent { detail_type: "Notification Rejected", detail: detail.to_string() }
 }
 
 /// Where a rejected item claims to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectedOrigin {
+pub(crate) struct RejectedOrigin {
     tenant: TenantId,
     subscription_id: Option<String>,
 }
@@ -95,7 +73,7 @@ mod tests {
             "lifecycleEvent": event, "subscriptionExpirationDateTime": "2026-11-24T00:00:00Z"}]});
         let mut items = ChangeNotificationCollection::parse(body.to_string().as_bytes()).unwrap().items;
         let Ok(Item::Lifecycle(notification)) = items.remove(0) else { panic!("a lifecycle notification") };
-        let event = BusEvent::subscription_lifecycle(&notification, true, NOW);
+        let event = subscription_lifecycle(&notification, true, NOW);
         let detail: Value = serde_json::from_str(&event.detail).unwrap();
         assert_eq!(detail["lifecycleEvent"].as_str().unwrap().len(), 128);
         assert_eq!((&detail["subscriptionId"], &detail["clientStateMatches"]), (&json!("s"), &json!(true)));
@@ -104,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_rejection_names_its_reason() {
-        let event = BusEvent::notification_rejected("TokenExpired", None, NOW);
+        let event = notification_rejected("TokenExpired", None, NOW);
         let detail: Value = serde_json::from_str(&event.detail).unwrap();
         assert_eq!(
             detail,

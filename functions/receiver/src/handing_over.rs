@@ -5,14 +5,13 @@ use std::collections::HashSet;
 use emergency_alert::Alert;
 use futures::{StreamExt as _, future::join_all, stream};
 use jiff::{SignedDuration, Timestamp};
+use lambda_edge::{event::BusEvent, publication::Publication};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     batch,
     config::Config,
-    events::BusEvent,
     outside::{CallFailed, FindPublished, MarkPublished, Publish, PutEvents},
-    publication::Publication,
     reading::hash,
     schedule::Schedule,
 };

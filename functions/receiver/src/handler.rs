@@ -2,12 +2,13 @@
 
 use graph_notifications::{ChangeNotificationCollection, handshake::SuspiciousToken};
 use jiff::Timestamp;
+use lambda_edge::event::BusEvent;
 use tokio::time::Instant;
 
 use crate::{
     authenticating::Judge,
     config::Config,
-    events::BusEvent,
+    events::subscription_lifecycle,
     handing_over::{mark, publish_new, put_events},
     http::{Purpose, Request, Response},
     keyring_cache::KeyringCache,
@@ -93,7 +94,7 @@ impl<O: Outside> Receiver<O> {
         for (item, ours) in &sorted.lifecycle {
             strangers += usize::from(!ours);
             if *ours || strangers <= STRANGE_LIFECYCLE_ITEMS {
-                others.push(BusEvent::subscription_lifecycle(item, *ours, now));
+                others.push(subscription_lifecycle(item, *ours, now));
             }
         }
         others.extend(tally.reject(&sorted.rejected, now));

@@ -4,8 +4,7 @@
 
 use graph_notifications::{SigningKeys, TenantId};
 use jiff::Timestamp;
-
-use crate::{events::BusEvent, publication::Publication};
+use lambda_edge::{event::BusEvent, publication::Publication};
 
 /// A call to the outside failed. The text is for the log: it holds no secret and no personal data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use lambda_edge::metrics::{Metrics, Unit};
+use lambda_edge::{
+    event::BusEvent,
+    metrics::{Metrics, Unit},
+};
 
 use crate::{
-    events::{BusEvent, RejectedOrigin},
+    events::{RejectedOrigin, notification_rejected},
     handing_over::HandedOver,
     rejection::Rejection,
 };
@@ -39,7 +42,7 @@ impl Tally {
             self.rejected_with_client_state += usize::from(reason.knew_client_state());
             if events.len() < REJECTIONS_REPORTED {
                 tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
-                events.push(BusEvent::notification_rejected(&word, origin.as_ref(), now));
+                events.push(notification_rejected(&word, origin.as_ref(), now));
             }
             *self.rejected.entry(word).or_default() += 1;
         }

@@ -16,13 +16,11 @@ use end_to_end::simulator::{
 };
 use graph_notifications::{SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::environment::Environment;
+use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use receiver::{
     Config, Receiver,
-    events::BusEvent,
     http::Response,
     outside::{CallFailed, FetchSigningKeys, FindPublished, MarkPublished, Publish, PutEvents, ReadKeyring},
-    publication::Publication,
 };
 use serde_json::{Value, json};
 use zeroize::Zeroizing;

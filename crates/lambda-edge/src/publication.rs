@@ -2,6 +2,14 @@
 //!
 //! Follows SNS's API reference for `Publish` with `MessageStructure: json`: one body for each kind of subscriber.
 
+use std::collections::HashMap;
+
+use aws_sdk_sns::{
+    Client,
+    error::SdkError,
+    operation::publish::{PublishError, PublishOutput},
+    types::MessageAttributeValue,
+};
 use emergency_alert::Alert;
 use serde_json::json;
 
@@ -32,6 +40,26 @@ impl Publication {
             self.attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
         self.message.len() + self.subject.len() + attributes
     }
+
+    /// The attributes as SNS takes them.
+    #[must_use]
+    pub fn message_attributes(&self) -> HashMap<String, MessageAttributeValue> {
+        let attribute = |(name, value): &(&'static str, String)| {
+            let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()?;
+            Some(((*name).to_owned(), attribute))
+        };
+        self.attributes.iter().filter_map(attribute).collect()
+    }
+
+    /// Publishes the message to a topic, by itself: SNS's `Publish`.
+    ///
+    /// # Errors
+    /// If SNS does not take it, or cannot be reached. The client's configuration says how often it is tried.
+    pub async fn publish(&self, sns: &Client, topic_arn: &str) -> Result<PublishOutput, SdkError<PublishError>> {
+        let request = sns.publish().topic_arn(topic_arn).message_structure("json");
+        let request = request.subject(&self.subject).message(&self.message);
+        request.set_message_attributes(Some(self.message_attributes())).send().await
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +86,22 @@ mod tests {
         assert_eq!(document["callId"], "call-1");
         assert!(bodies["email"].as_str().unwrap().contains("911") && bodies["sms"].as_str().unwrap().contains("911"));
         assert!(publication.subject.contains("911") && publication.attributes.len() <= 10);
+    }
+
+    #[test]
+    fn an_attribute_keeps_its_name_and_its_value() {
+        let attributes = vec![("city", "Zürich".to_owned()), ("isTest", "true".to_owned())];
+        let publication = Publication { subject: String::new(), message: String::new(), attributes };
+        let attributes = publication.message_attributes();
+        assert_eq!(attributes.len(), 2);
+        let city = &attributes["city"];
+        assert_eq!((city.data_type(), city.string_value()), ("String", Some("Zürich")));
+    }
+
+    #[test]
+    fn a_publication_is_as_large_as_its_parts() {
+        let attributes = vec![("city", "Zürich".to_owned())];
+        let publication = Publication { subject: "four".to_owned(), message: "{}".to_owned(), attributes };
+        assert_eq!(publication.bytes(), 4 + 2 + 4 + 7 + 6);
     }
 }
