@@ -47,7 +47,7 @@ mod world;
 use applications::{ApplicationChange, ApplicationsError, CredentialsChange};
 use clock::Clock;
 use config::{Config, Settings, SettingsError};
-use delivery::{CallReport, ControlError, DeliveryReport, Dial, Selector, Wait};
+use delivery::{CALL_ENDED, CallReport, ControlError, DeliveryReport, Dial, Selector, Wait};
 use faults::Fault;
 use signing_keys::SigningKey;
 use world::World;
@@ -125,7 +125,15 @@ impl Simulator {
     /// # Errors
     /// When there is no such call.
     pub async fn end_call(&self, call_id: &str, wait: Wait) -> Result<CallReport, ControlError> {
-        self.world.end_call(call_id, wait).await
+        self.world.further_event(call_id, CALL_ENDED, wait).await
+    }
+
+    /// Makes another event of a call, of any type.
+    ///
+    /// # Errors
+    /// When there is no such call.
+    pub async fn further_event(&self, call_id: &str, event_type: &str, wait: Wait) -> Result<CallReport, ControlError> {
+        self.world.further_event(call_id, event_type, wait).await
     }
 
     /// Delivers the call's last event again, encrypted anew: a duplicate.

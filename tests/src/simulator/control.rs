@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::applications::{ApplicationChange, ApplicationsError, CredentialsChange};
 use super::clock::graph_time;
-use super::delivery::{CallReport, ControlError, Dial, Selector, Wait};
+use super::delivery::{CALL_ENDED, CallReport, ControlError, Dial, Selector, Wait};
 use super::faults::Fault;
 use super::world::World;
 
@@ -25,6 +25,7 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/_control/dial", post(dial))
         .route("/_control/dial-together", post(dial_together))
         .route("/_control/end-call", post(end_call))
+        .route("/_control/call-event", post(call_event))
         .route("/_control/redeliver", post(redeliver))
         .route("/_control/calls/{id}", get(call))
         .route("/_control/subscriptions", get(subscriptions))
@@ -124,7 +125,21 @@ struct OfCall {
 
 async fn end_call(Extract(world): Shared, body: Body<OfCall>) -> Result<Json<CallReport>, Refusal> {
     let Json(of) = body?;
-    Ok(Json(without_bodies(world.end_call(&of.call_id, of.wait).await?)))
+    Ok(Json(without_bodies(world.further_event(&of.call_id, CALL_ENDED, of.wait).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FurtherEvent {
+    call_id: String,
+    event_type: String,
+    #[serde(default)]
+    wait: Wait,
+}
+
+async fn call_event(Extract(world): Shared, body: Body<FurtherEvent>) -> Result<Json<CallReport>, Refusal> {
+    let Json(event) = body?;
+    Ok(Json(without_bodies(world.further_event(&event.call_id, &event.event_type, event.wait).await?)))
 }
 
 async fn redeliver(Extract(world): Shared, body: Body<OfCall>) -> Result<Json<CallReport>, Refusal> {

@@ -35,6 +35,9 @@ pub const THROTTLE_WINDOW: SignedDuration = SignedDuration::from_mins(10);
 /// `reauthorizationRequired` is sent when the token has this long left.
 pub const NOTICE_TIME: SignedDuration = SignedDuration::from_mins(15);
 
+/// The type of the event that ends a call.
+pub const CALL_ENDED: &str = "callEnded";
+
 /// What to wait for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
@@ -516,14 +519,19 @@ impl World {
         Ok(reports)
     }
 
-    pub(crate) async fn end_call(self: &Arc<Self>, call_id: &str, wait: Wait) -> Result<CallReport, ControlError> {
+    pub(crate) async fn further_event(
+        self: &Arc<Self>,
+        call_id: &str,
+        event_type: &str,
+        wait: Wait,
+    ) -> Result<CallReport, ControlError> {
         let now = self.clock.outside();
         self.lock()
             .ledger
             .calls
             .get_mut(call_id)
             .map(|call| {
-                "callEnded".clone_into(&mut call.event.call_event_type);
+                event_type.clone_into(&mut call.event.call_event_type);
                 call.event.occurred_at = now;
             })
             .ok_or_else(|| ControlError::UnknownCall(call_id.to_owned()))?;

@@ -731,9 +731,14 @@ async fn the_control_functions_answer_in_json() {
     for function in ["redeliver", "end-call"] {
         assert_eq!(scene.control("POST", function, Some(&of_call)).await.0, 200);
     }
+    let other = json!({ "callId": report["callId"], "eventType": "callHeld", "wait": "settled" });
+    assert_eq!(scene.control("POST", "call-event", Some(&other)).await.0, 200);
+    let posted = scene.receiver.notifications();
+    let types = posted.iter().map(|body| document(&body["value"][0], 0)["emergencyCallEvent"]["callEventType"].clone());
+    assert_eq!(types.collect::<Vec<_>>(), ["callStarted", "callStarted", "callEnded", "callHeld"]);
     let path = format!("calls/{}?wait=settled", report["callId"].as_str().unwrap());
     let (_, call) = scene.control("GET", &path, None).await;
-    assert_eq!(call["deliveries"].as_array().unwrap().len(), 3);
+    assert_eq!(call["deliveries"].as_array().unwrap().len(), 4);
     let (_, log) = scene.control("GET", "deliveries", None).await;
     assert!(log[0]["body"]["value"].is_array());
 
@@ -769,6 +774,8 @@ async fn wrong_control_requests_are_refused() {
         ("dial", json!({ "tenant": "nobody" }), 400),
         ("end-call", json!({ "callId": "nothing" }), 404),
         ("redeliver", json!({ "callId": "nothing" }), 404),
+        ("call-event", json!({ "callId": "nothing", "eventType": "callHeld" }), 404),
+        ("call-event", json!({ "callId": "nothing" }), 400),
         ("settings", json!({ "nonsense": true }), 400),
         ("faults", json!({ "operation": "nonsense", "effect": "dropAnswer" }), 400),
         ("clock", json!({ "seconds": -1 }), 400),
