@@ -2,7 +2,7 @@
 
 use crate::location::Location;
 use crate::text::{Alphabet, CUT_MARK, cut};
-use crate::wording;
+use crate::wording::Wording;
 
 /// The longest part of an address in a message, in bytes. A whole message stays readable and far below any limit.
 const MAX_PART_BYTES: usize = 400;
@@ -29,18 +29,18 @@ pub(crate) struct Address {
 
 impl Address {
     /// The address of `location`, in `alphabet`. What the alphabet cannot write counts as not given.
-    pub(crate) fn new(location: &Location, alphabet: Alphabet) -> Self {
+    pub(crate) fn new(location: &Location, alphabet: Alphabet, wording: &Wording) -> Self {
         let part = |text: &Option<String>| part(text.as_ref(), alphabet);
         let company = part(&location.company_name);
         Self {
             place: part(&location.display_name).filter(|place| Some(place) != company.as_ref()),
             company,
             street: street_line(location, alphabet),
-            unit: unit_line(location, alphabet),
+            unit: unit_line(location, alphabet, wording),
             city: city_line(location, alphabet),
-            county: part(&location.county).map(|county| wording::county(&county)),
+            county: part(&location.county).map(|county| wording.county(&county)),
             country: part(&location.country_or_region),
-            coordinates: coordinates(location),
+            coordinates: location.point().map(|(latitude, longitude)| wording.coordinates(latitude, longitude)),
         }
     }
 
@@ -88,8 +88,8 @@ fn part(text: Option<&String>, alphabet: Alphabet) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Some senders repeat house number and suffix in the street; they are written once.
-fn street_line(location: &Location, alphabet: Alphabet) -> Option<String> {
+/// House number, street and suffix. Some senders repeat the first and the last in the street; they are written once.
+pub(crate) fn street_line(location: &Location, alphabet: Alphabet) -> Option<String> {
     let street = part(location.street.as_ref(), alphabet)?;
     let words: Vec<String> = street.split(' ').map(str::to_lowercase).collect();
     let number = part(location.house_number.as_ref(), alphabet)
@@ -99,13 +99,13 @@ fn street_line(location: &Location, alphabet: Alphabet) -> Option<String> {
     Some([number, Some(street), suffix].into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-fn unit_line(location: &Location, alphabet: Alphabet) -> Option<String> {
+fn unit_line(location: &Location, alphabet: Alphabet, wording: &Wording) -> Option<String> {
     // A house number without a street still narrows the search.
     let house = match part(location.street.as_ref(), alphabet) {
         Some(_) => None,
-        None => part(location.house_number.as_ref(), alphabet).map(|number| wording::house(&number)),
+        None => part(location.house_number.as_ref(), alphabet).map(|number| wording.house(&number)),
     };
-    let unit = part(location.additional_info.as_ref(), alphabet).map(|unit| wording::unit(&unit));
+    let unit = part(location.additional_info.as_ref(), alphabet).map(|unit| wording.unit(&unit));
     let line: Vec<String> = [house, unit].into_iter().flatten().collect();
     (!line.is_empty()).then(|| line.join(", "))
 }
@@ -119,15 +119,15 @@ fn city_line(location: &Location, alphabet: Alphabet) -> Option<String> {
     (!line.is_empty()).then(|| line.join(", "))
 }
 
-fn coordinates(location: &Location) -> Option<String> {
-    // Five decimals are about a metre.
-    Some(format!("{:.5}, {:.5}", location.latitude?, location.longitude?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::Language;
     use crate::text::{clean, gsm7};
+
+    fn english() -> Wording {
+        Wording::new(Language::English)
+    }
 
     fn full() -> Location {
         Location {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_envelope_has_every_part() {
-        let address = Address::new(&full(), clean);
+        let address = Address::new(&full(), clean, &english());
         assert_eq!(
             address.envelope(),
             [
@@ -171,27 +171,30 @@ mod tests {
     #[test]
     fn number_and_suffix_in_the_street_are_not_repeated() {
         let repeated = Location { street: Some("725 Microsoft Way ne".to_owned()), ..full() };
-        assert_eq!(Address::new(&repeated, clean).street.as_deref(), Some("725 Microsoft Way ne"));
+        assert_eq!(Address::new(&repeated, clean, &english()).street.as_deref(), Some("725 Microsoft Way ne"));
         let similar = Location { street: Some("7250 Line".to_owned()), ..full() };
-        assert_eq!(Address::new(&similar, clean).street.as_deref(), Some("725 7250 Line NE"));
+        assert_eq!(Address::new(&similar, clean, &english()).street.as_deref(), Some("725 7250 Line NE"));
     }
 
     #[test]
     fn a_bare_number_within_the_building_is_labelled() {
         let bare = Location { additional_info: Some("700".to_owned()), ..full() };
-        assert_eq!(Address::new(&bare, clean).unit.as_deref(), Some("Floor/room 700"));
+        assert_eq!(Address::new(&bare, clean, &english()).unit.as_deref(), Some("Floor/room 700"));
     }
 
     #[test]
     fn a_name_equal_to_the_company_is_written_once() {
         let same = Location { display_name: Some("Contoso Ltd".to_owned()), ..full() };
-        assert_eq!(Address::new(&same, clean).envelope().iter().filter(|line| **line == "Contoso Ltd").count(), 1);
+        assert_eq!(
+            Address::new(&same, clean, &english()).envelope().iter().filter(|line| **line == "Contoso Ltd").count(),
+            1
+        );
     }
 
     #[test]
     fn without_a_street_everything_else_leads_there() {
         let no_street = Location { street: None, ..full() };
-        let address = Address::new(&no_street, clean);
+        let address = Address::new(&no_street, clean, &english());
         assert_eq!(
             address.shortest(),
             [
@@ -208,7 +211,7 @@ mod tests {
     #[test]
     fn what_the_alphabet_cannot_write_is_not_given() {
         let picture = Location { street: Some("🔥".to_owned()), additional_info: Some("🚒".to_owned()), ..full() };
-        let address = Address::new(&picture, gsm7);
+        let address = Address::new(&picture, gsm7, &english());
         assert_eq!((address.street.as_deref(), address.unit.as_deref()), (None, Some("House number 725")));
         assert_eq!(address.shortest()[0], "Building 7");
     }
@@ -216,9 +219,9 @@ mod tests {
     #[test]
     fn one_line_falls_back_to_complete_coordinates() {
         let only = Location { latitude: Some(1.0), longitude: Some(2.0), ..Location::default() };
-        assert_eq!(Address::new(&only, clean).one_line().as_deref(), Some("1.00000, 2.00000"));
+        assert_eq!(Address::new(&only, clean, &english()).one_line().as_deref(), Some("1.00000, 2.00000"));
         let half = Location { latitude: Some(1.0), ..Location::default() };
-        assert!(Address::new(&half, clean).is_empty());
-        assert_eq!(Address::new(&half, clean).one_line(), None);
+        assert!(Address::new(&half, clean, &english()).is_empty());
+        assert_eq!(Address::new(&half, clean, &english()).one_line(), None);
     }
 }

@@ -2,23 +2,41 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use crate::address::Address;
 use crate::attributes::attributes;
+use crate::audience::Audience;
 use crate::call::{Caller, EmergencyCall};
+use crate::chat::Chat;
 use crate::document::{AlertDocument, SCHEMA_VERSION};
 use crate::email::Email;
+use crate::incident::Incident;
 use crate::location::Location;
 use crate::moment::age_seconds;
 use crate::notification::Notification;
+use crate::phone::{self, International};
 use crate::settings::Settings;
 use crate::sms::sms;
-use crate::text::Alphabet;
-use crate::wording::{self, Occasion};
+use crate::text::{Alphabet, CUT_MARK, clean, cut};
+use crate::wording::{Occasion, Wording};
 
 /// An event that is older when its notification arrives is late.
 const LATE_SECONDS: i64 = 60;
+
+/// The event that begins a call.
+const STARTED: &str = "callStarted";
+
+/// The event that ends a call.
+const ENDED: &str = "callEnded";
+
+/// The event type of a drill.
+const DRILL: &str = "drill";
+
+/// The longest value in a sentence, in bytes.
+const MAX_VALUE_BYTES: usize = 400;
 
 /// Why an authentic notification says no more than that there was an emergency call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,13 +49,13 @@ pub enum DegradedReason {
     Unparseable,
 }
 
-/// An alert, and how it reads as JSON, email and SMS.
+/// An alert, and how it reads as JSON, email, SMS and in a chat.
 #[derive(Clone)]
 pub struct Alert {
     document: AlertDocument,
     degraded: Option<DegradedReason>,
     deduplication_key: String,
-    time_zone: TimeZone,
+    settings: Settings,
 }
 
 impl Alert {
@@ -61,9 +79,10 @@ impl Alert {
             caller: call.caller,
             location: call.location,
             raw: call.raw,
-            ..empty_document(notification)
+            audience: if is_test { Audience::Test } else { Audience::Alert },
+            ..empty_document(notification, settings)
         };
-        Self { document: document.bounded(), degraded: None, deduplication_key, time_zone: settings.time_zone.clone() }
+        Self::new(document, None, deduplication_key, settings)
     }
 
     /// The alert for an authentic notification whose details cannot be read.
@@ -78,12 +97,93 @@ impl Alert {
         settings: &Settings,
     ) -> Self {
         let Notification { tenant_id, policy_name, call_id, .. } = notification;
-        Self {
-            document: AlertDocument { degraded: true, ..empty_document(notification) }.bounded(),
-            degraded: Some(reason),
-            deduplication_key: json!(["degraded", tenant_id, policy_name, call_id, fingerprint]).to_string(),
-            time_zone: settings.time_zone.clone(),
-        }
+        let document = AlertDocument { degraded: true, ..empty_document(notification, settings) };
+        let deduplication_key = json!(["degraded", tenant_id, policy_name, call_id, fingerprint]).to_string();
+        Self::new(document, Some(reason), deduplication_key, settings)
+    }
+
+    /// An alert that tests the way to its audience: nobody called. Where a call would have facts it says what would
+    /// stand there. `notification` has the id of the drill for the id of a call.
+    #[must_use]
+    pub fn drill(audience: Audience, notification: &Notification, settings: &Settings) -> Self {
+        let Notification { tenant_id, call_id, received_at, .. } = notification;
+        let say = |phrase| Some(settings.wording.say(phrase));
+        let document = AlertDocument {
+            event_type: Some(DRILL.to_owned()),
+            is_test: true,
+            is_drill: true,
+            audience,
+            occurred_at: Some(*received_at),
+            age_seconds: Some(0),
+            caller: Caller {
+                display_name: say("drill-caller"),
+                upn: say("drill-account"),
+                phone_number: say("drill-callback"),
+            },
+            location: Location {
+                street: say("drill-street"),
+                additional_info: say("drill-unit"),
+                city: say("drill-city"),
+                ..Location::default()
+            },
+            ..empty_document(notification, settings)
+        };
+        let deduplication_key = json!(["drill", tenant_id, call_id, received_at.to_string()]).to_string();
+        Self::new(document, None, deduplication_key, settings)
+    }
+
+    fn new(
+        document: AlertDocument,
+        degraded: Option<DegradedReason>,
+        deduplication_key: String,
+        settings: &Settings,
+    ) -> Self {
+        let mut alert = Self { document: document.bounded(), degraded, deduplication_key, settings: settings.clone() };
+        alert.derive();
+        alert
+    }
+
+    /// Fills in what follows from the rest of the document.
+    fn derive(&mut self) {
+        let location = &self.document.location;
+        let callback = self.international_callback();
+        let map_url = location.point().and_then(|(latitude, longitude)| self.settings.map_link.to(latitude, longitude));
+        let text = Address::new(location, clean, self.wording()).one_line();
+        self.document.callback_number = callback.map(|number| number.e164);
+        self.document.map_url = map_url;
+        self.document.location.text = text;
+        self.document.incident = Incident::of(self);
+        self.document.chat = Chat::of(self);
+    }
+
+    /// Tells an ended call when it started. Of no effect for other events, and for a start that lies after the end.
+    pub fn set_start(&mut self, started_at: Timestamp) {
+        let Some(ended_at) = self.document.occurred_at.filter(|ended_at| self.is_end() && *ended_at >= started_at)
+        else {
+            return;
+        };
+        self.document.started_at = Some(started_at);
+        self.document.duration_seconds = Some(age_seconds(started_at, ended_at));
+        self.derive();
+    }
+
+    /// When the call started, if this is its start.
+    #[must_use]
+    pub fn start(&self) -> Option<Timestamp> {
+        self.document.occurred_at.filter(|_| self.document.event_type.as_deref() == Some(STARTED))
+    }
+
+    /// Whether this is the end of a call.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.document.event_type.as_deref() == Some(ENDED)
+    }
+
+    /// What all events of a call share: a JSON array. None without the id of the call.
+    #[must_use]
+    pub fn call_key(&self) -> Option<String> {
+        let call_id = self.document.call_id.as_ref()?;
+        Some(json!(["call", self.document.tenant_id, call_id]).to_string())
     }
 
     /// The alert document.
@@ -104,8 +204,9 @@ impl Alert {
         Email::new(self)
     }
 
-    /// The alert as a text message in the GSM 7-bit alphabet: one part of 160 characters where callback number,
-    /// street and floor fit, else at most three parts.
+    /// The alert as a text message: one part where callback number, street and floor fit, else at most three. In the GSM
+    /// 7-bit alphabet with 160 characters in one part, in Chinese in UCS-2 with 70; see
+    /// [`sms_parts`](crate::sms_parts).
     #[must_use]
     pub fn sms(&self) -> String {
         sms(self)
@@ -117,7 +218,13 @@ impl Alert {
         attributes(&self.document)
     }
 
-    /// Whether the number dialled is a test number.
+    /// Which topic the alert belongs to.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        self.document.audience
+    }
+
+    /// Whether this is a test: the number dialled is a test number, or nobody called at all.
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.document.is_test
@@ -140,10 +247,23 @@ impl Alert {
     pub(crate) fn occasion(&self) -> Occasion<'_> {
         match (self.degraded, self.document.event_type.as_deref()) {
             (Some(_), _) => Occasion::Unreadable,
-            (None, Some("callStarted")) => Occasion::Started,
-            (None, Some("callEnded")) => Occasion::Ended,
+            _ if self.document.is_drill => Occasion::Drill,
+            (None, Some(STARTED)) => Occasion::Started,
+            (None, Some(ENDED)) => Occasion::Ended(self.document.duration_seconds),
             (None, kind) => Occasion::Other(kind),
         }
+    }
+
+    /// What happened, as a sentence with values in `alphabet`.
+    pub(crate) fn headline(&self, alphabet: Alphabet) -> String {
+        let value = |text: &str| cut(&alphabet(text), MAX_VALUE_BYTES, CUT_MARK);
+        let number = self.document.number_dialed.as_deref().map(value).filter(|number| !number.is_empty());
+        let kind = self.document.event_type.as_deref().map(value).filter(|kind| !kind.is_empty());
+        let occasion = match self.occasion() {
+            Occasion::Other(_) => Occasion::Other(kind.as_deref()),
+            occasion => occasion,
+        };
+        self.wording().headline(occasion, number.as_deref(), &value(&self.document.policy_name))
     }
 
     /// The age of the event, in seconds, where it is late.
@@ -152,14 +272,25 @@ impl Alert {
     }
 
     /// The policy, named as such, in `alphabet`; where a location is missing, often the only hint of the building.
-    pub(crate) fn policy(&self, alphabet: Alphabet) -> Option<String> {
+    pub(crate) fn policy(&self, alphabet: Alphabet, wording: &Wording) -> Option<String> {
         let name = alphabet(&self.document.policy_name);
-        (!name.is_empty()).then(|| wording::under_policy(&name))
+        (!name.is_empty()).then(|| wording.under_policy(&name))
+    }
+
+    /// The number to call back in international form, where it can be derived.
+    pub(crate) fn international_callback(&self) -> Option<International> {
+        let country = self.document.location.country_or_region.as_deref();
+        phone::international(self.document.caller.phone_number.as_deref()?, country)
     }
 
     /// The zone of the times in messages.
     pub(crate) fn time_zone(&self) -> &TimeZone {
-        &self.time_zone
+        &self.settings.time_zone
+    }
+
+    /// The words of messages.
+    pub(crate) fn wording(&self) -> &Wording {
+        &self.settings.wording
     }
 }
 
@@ -174,12 +305,14 @@ impl fmt::Debug for Alert {
 }
 
 /// What the envelope says, and nothing else.
-fn empty_document(notification: &Notification) -> AlertDocument {
+fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocument {
     AlertDocument {
         schema_version: SCHEMA_VERSION,
         call_id: notification.call_id.clone(),
         event_type: None,
         is_test: false,
+        is_drill: false,
+        audience: Audience::Alert,
         verified: notification.verified,
         degraded: false,
         truncated: false,
@@ -189,8 +322,15 @@ fn empty_document(notification: &Notification) -> AlertDocument {
         occurred_at: None,
         received_at: notification.received_at,
         age_seconds: None,
+        started_at: None,
+        duration_seconds: None,
+        callback_number: None,
+        map_url: None,
         caller: Caller::default(),
         location: Location::default(),
+        incident: Incident::unknown(),
+        chat: Chat::default(),
+        language: settings.language().tag(),
         raw: Value::Null,
     }
 }

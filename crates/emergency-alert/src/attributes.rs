@@ -1,5 +1,6 @@
 //! The attributes by which subscribers filter alerts.
 
+use crate::address::street_line;
 use crate::document::AlertDocument;
 use crate::text::{clean, cut};
 
@@ -12,6 +13,9 @@ const UNKNOWN_EVENT_TYPE: &str = "unknown";
 /// The attributes of an alert; those without a value are left out.
 pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)> {
     let event_type = document.event_type.as_deref().unwrap_or(UNKNOWN_EVENT_TYPE);
+    // A drill has no place, and must get through to those who chose one.
+    let place = (!document.is_drill).then_some(&document.location);
+    let site = place.and_then(|location| street_line(location, clean));
     [
         ("eventType", event_type),
         ("policyName", &document.policy_name),
@@ -21,7 +25,8 @@ pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)
         ("isTest", flag(document.is_test)),
         ("verified", flag(document.verified)),
         ("degraded", flag(document.degraded)),
-        ("city", document.location.city.as_deref().unwrap_or_default()),
+        ("city", place.and_then(|location| location.city.as_deref()).unwrap_or_default()),
+        ("site", site.as_deref().unwrap_or_default()),
     ]
     .into_iter()
     // The character set of attributes is XML's; what cleaning leaves belongs to it.

@@ -7,19 +7,25 @@ use serde_json::Value;
 
 use jiff::Timestamp;
 
+use crate::audience::Audience;
 use crate::call::Caller;
+use crate::chat::Chat;
+use crate::incident::Incident;
 use crate::location::Location;
 use crate::text::cut;
 
 /// The version of the alert document. Versions with the same major number only add members.
-pub const SCHEMA_VERSION: &str = "1.0";
+pub const SCHEMA_VERSION: &str = "1.1";
 
 /// The JSON Schema (2020-12) of the alert document.
-pub const ALERT_SCHEMA: &str = include_str!("../schema/alert-1.0.json");
+pub const ALERT_SCHEMA: &str = include_str!("../schema/alert-1.1.json");
 
 /// The largest alert document, in bytes. Its place is in a JSON string inside an SNS message of 256 KiB, where
 /// escaping can double it.
 pub const MAX_JSON_BYTES: usize = 100_000;
+
+/// The room for texts that are made of the document, escaped: each of their values is of bounded length.
+const MAX_DERIVED_BYTES: usize = 40_000;
 
 /// What an alert says, for machines. Serialised, absent values are null, never missing.
 #[derive(Clone, PartialEq, Serialize)]
@@ -32,8 +38,12 @@ pub struct AlertDocument {
     pub call_id: Option<String>,
     /// `callStarted`, `callEnded`, or what else Graph sent.
     pub event_type: Option<String>,
-    /// Whether the number dialled is a test number.
+    /// Whether this is a test: the number dialled is a test number, or it is a drill.
     pub is_test: bool,
+    /// Whether nobody called at all.
+    pub is_drill: bool,
+    /// Which topic the alert belongs to.
+    pub audience: Audience,
     /// Whether the sender's signature was checked.
     pub verified: bool,
     /// Whether the details of the call could not be read.
@@ -54,10 +64,25 @@ pub struct AlertDocument {
     pub received_at: Timestamp,
     /// Whole seconds between the two; negative when the clocks disagree.
     pub age_seconds: Option<i64>,
+    /// When an ended call started, where that was seen.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub started_at: Option<Timestamp>,
+    /// The length of an ended call, where its start was seen.
+    pub duration_seconds: Option<i64>,
+    /// The number to call back in E.164, where it can be derived.
+    pub callback_number: Option<String>,
+    /// A link that shows the coordinates on a map.
+    pub map_url: Option<String>,
     /// Who called.
     pub caller: Caller,
     /// Where the caller is, or is registered to be.
     pub location: Location,
+    /// The alert for tools that page people.
+    pub incident: Incident,
+    /// The alert for a chat.
+    pub chat: Chat,
+    /// The language of the texts in the document.
+    pub language: &'static str,
     /// The whole decrypted document as received.
     pub raw: Value,
 }
@@ -69,10 +94,10 @@ impl AlertDocument {
     }
 
     /// The same, within [`MAX_JSON_BYTES`]: first without `raw`, which says everything twice; if that is not enough,
-    /// with its texts cut.
+    /// with its texts cut. It leaves room for what is derived from the document.
     pub(crate) fn bounded(mut self) -> Self {
         let mut longest = MAX_JSON_BYTES;
-        while self.json().len() > MAX_JSON_BYTES {
+        while self.json().len() > MAX_JSON_BYTES - MAX_DERIVED_BYTES {
             self.truncated = true;
             if self.raw.is_null() {
                 // Escaping may lengthen a text sixfold, so the right length is found by trying.

@@ -4,9 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::address::Address;
 use crate::fields::Fields;
-use crate::text::clean;
 
 /// The location of a caller: Graph's `location` with `physicalAddress` and `outlookGeoCoordinates`, and the parts of
 /// the address that emergency call notifications add in `additionalData`.
@@ -15,7 +13,8 @@ use crate::text::clean;
 #[derive(Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Location {
-    /// All known parts on one line, as written on an envelope; the coordinates when nothing else is known.
+    /// All known parts on one line, as written on an envelope in the language of the messages; the coordinates when
+    /// nothing else is known. Set in alerts only.
     pub text: Option<String>,
     /// The name of the place, such as a building.
     pub display_name: Option<String>,
@@ -52,7 +51,7 @@ impl Location {
         let additional = address.child("additionalData");
         let address = address.or(additional);
         let coordinates = location.child("coordinates");
-        let mut read = Self {
+        Self {
             text: None,
             display_name: location.text("displayName"),
             company_name: address.text("companyName"),
@@ -67,9 +66,12 @@ impl Location {
             country_or_region: address.text("countryOrRegion"),
             latitude: coordinates.number_within("latitude", 90.0),
             longitude: coordinates.number_within("longitude", 180.0),
-        };
-        read.text = Address::new(&read, clean).one_line();
-        read
+        }
+    }
+
+    /// Latitude and longitude in degrees; both or none.
+    pub(crate) fn point(&self) -> Option<(f64, f64)> {
+        Some((self.latitude?, self.longitude?))
     }
 
     /// The text members, for bounding their length.

@@ -1,8 +1,8 @@
 //! Points in time: how Graph writes them and how people read them.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 /// Reads Graph's `DateTimeOffset`. A time without offset is UTC, as Graph's always are.
 ///
@@ -26,10 +26,10 @@ pub(crate) fn utc(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// `2024-01-01 02:00:00 PST (America/Los_Angeles)`; `None` in UTC, where it would say the same twice.
-pub(crate) fn local(moment: Timestamp, zone: &TimeZone) -> Option<String> {
-    let name = zone.iana_name().filter(|_| *zone != TimeZone::UTC)?;
-    Some(format!("{} ({name})", moment.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z")))
+/// The moment in the zone, and the zone's name unless that is UTC, where it would say the same twice.
+pub(crate) fn in_zone(moment: Timestamp, zone: &TimeZone) -> (Zoned, Option<&str>) {
+    let name = zone.iana_name().filter(|_| *zone != TimeZone::UTC);
+    (moment.to_zoned(zone.clone()), name)
 }
 
 /// `02:00 PST`, in the zone.
@@ -77,9 +77,10 @@ mod tests {
         let moment = "2024-07-01T10:00:00Z".parse().unwrap();
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         assert_eq!(utc(moment), "2024-07-01 10:00:00 UTC");
-        assert_eq!(local(moment, &zone).as_deref(), Some("2024-07-01 12:00:00 CEST (Europe/Berlin)"));
+        let (local, name) = in_zone(moment, &zone);
+        assert_eq!((local.hour(), name), (12, Some("Europe/Berlin")));
         assert_eq!(clock(moment, &zone), "12:00 CEST");
         assert_eq!(date_and_clock(moment, &zone), "2024-07-01 12:00 CEST");
-        assert_eq!(local(moment, &TimeZone::get("UTC").unwrap()), None);
+        assert_eq!(in_zone(moment, &TimeZone::get("UTC").unwrap()).1, None);
     }
 }

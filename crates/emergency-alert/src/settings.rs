@@ -1,9 +1,12 @@
-//! What an operator chooses: test numbers, time zone and language.
+//! What an operator chooses: test numbers, time zone, language and map.
 
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
+use crate::language::Language;
+use crate::map_link::MapLink;
 use crate::text::clean;
+use crate::wording::Wording;
 
 /// How alerts are made and worded.
 #[derive(Clone, Debug)]
@@ -12,29 +15,44 @@ pub struct Settings {
     pub test_numbers: TestNumbers,
     /// The zone of times in messages, besides UTC.
     pub time_zone: TimeZone,
-    /// The language of messages.
-    pub language: Language,
+    /// The map that coordinates link to.
+    pub map_link: MapLink,
+    /// The words of messages.
+    pub(crate) wording: Wording,
 }
 
 impl Settings {
-    /// Reads the template parameters `TestNumbers` (comma-separated), `TimeZone` (an IANA name) and `Language`.
+    /// Reads the template parameters `TestNumbers` (comma-separated), `TimeZone` (an IANA name), `Language` (a tag such as
+    /// `fr`) and `MapLink` (see [`MapLink::parse`]).
     ///
     /// # Errors
     ///
     /// The first parameter whose value cannot be used.
-    pub fn parse(test_numbers: &str, time_zone: &str, language: &str) -> Result<Self, SettingsError> {
+    pub fn parse(test_numbers: &str, time_zone: &str, language: &str, map_link: &str) -> Result<Self, SettingsError> {
         Ok(Self {
             test_numbers: TestNumbers::parse(test_numbers)?,
             time_zone: TimeZone::get(time_zone.trim()).map_err(|_| SettingsError::TimeZone(time_zone.to_owned()))?,
-            language: Language::parse(language)?,
+            wording: Wording::new(Language::parse(language)?),
+            map_link: MapLink::parse(map_link)?,
         })
+    }
+
+    /// The language of messages.
+    #[must_use]
+    pub fn language(&self) -> Language {
+        self.wording.language()
     }
 }
 
-/// The test number 933, UTC, English.
+/// The test number 933, UTC, English, OpenStreetMap.
 impl Default for Settings {
     fn default() -> Self {
-        Self { test_numbers: TestNumbers::default(), time_zone: TimeZone::UTC, language: Language::default() }
+        Self {
+            test_numbers: TestNumbers::default(),
+            time_zone: TimeZone::UTC,
+            map_link: MapLink::default(),
+            wording: Wording::new(Language::default()),
+        }
     }
 }
 
@@ -52,26 +70,13 @@ pub enum SettingsError {
     #[error("the parameter TimeZone must be an IANA time zone name such as America/New_York, but is {0:?}")]
     TimeZone(String),
     /// Not a language that messages exist in.
-    #[error("the parameter Language must be en, but is {0:?}")]
+    #[error("the parameter Language must be en, es, fr or zh-Hans, but is {0:?}")]
     Language(String),
-}
-
-/// The languages of messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Language {
-    /// `en`
-    #[default]
-    English,
-}
-
-impl Language {
-    fn parse(code: &str) -> Result<Self, SettingsError> {
-        match code.trim() {
-            "en" => Ok(Self::English),
-            _ => Err(SettingsError::Language(code.to_owned())),
-        }
-    }
+    /// No map, and not a link to one.
+    #[error(
+        "the parameter MapLink must be OpenStreetMap, none, or an https address with {{latitude}} and {{longitude}}, but is {0:?}"
+    )]
+    MapLink(String),
 }
 
 /// The numbers that make a call a test. A test is routed and marked as one, never suppressed.
@@ -142,12 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_933_utc_and_english() {
+    fn the_default_is_933_utc_english_and_open_street_map() {
         let default = Settings::default();
-        let parsed = Settings::parse("933", "UTC", "en").unwrap();
+        let parsed = Settings::parse("933", "UTC", "en", "").unwrap();
         assert_eq!(default.test_numbers, parsed.test_numbers);
         assert_eq!(default.time_zone, parsed.time_zone);
-        assert_eq!(default.language, parsed.language);
+        assert_eq!(default.language(), parsed.language());
+        assert_eq!(default.map_link, parsed.map_link);
     }
 
     #[test]
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn each_error_is_a_sentence_that_names_the_parameter() {
-        let message = |numbers, zone, language| Settings::parse(numbers, zone, language).unwrap_err().to_string();
+        let message = |numbers, zone, language| Settings::parse(numbers, zone, language, "").unwrap_err().to_string();
         assert_eq!(
             message("933,abc", "UTC", "en"),
             "the parameter TestNumbers must list numbers to dial, separated by commas, such as 933, but one is \"abc\""
@@ -171,8 +177,15 @@ mod tests {
             message("933", "Mars/Olympus", "en"),
             "the parameter TimeZone must be an IANA time zone name such as America/New_York, but is \"Mars/Olympus\""
         );
-        assert_eq!(message("933", "UTC", "tlh"), "the parameter Language must be en, but is \"tlh\"");
+        assert_eq!(
+            message("933", "UTC", "tlh"),
+            "the parameter Language must be en, es, fr or zh-Hans, but is \"tlh\""
+        );
         assert!(message("-", "UTC", "en").contains("TestNumbers"));
         assert!(message("933", "", "en").contains("TimeZone"));
+        assert_eq!(
+            Settings::parse("933", "UTC", "en", "bing").unwrap_err().to_string(),
+            "the parameter MapLink must be OpenStreetMap, none, or an https address with {latitude} and {longitude}, but is \"bing\""
+        );
     }
 }

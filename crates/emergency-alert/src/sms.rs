@@ -9,17 +9,8 @@
 use crate::address::Address;
 use crate::alert::Alert;
 use crate::moment;
-use crate::text::gsm7;
-use crate::wording::{self, Occasion};
-
-/// The characters of a message that is sent in one part.
-const ONE_PART: usize = 160;
-
-/// The characters of each part of a longer message; the rest of a part says how parts belong together.
-const PART: usize = 153;
-
-/// The most parts of a message.
-const MAX_PARTS: usize = 3;
+use crate::sms_alphabet::{MAX_PARTS, SmsAlphabet};
+use crate::wording::Occasion;
 
 /// Longer than any telephone number, formatting included.
 const MAX_NUMBER: usize = 64;
@@ -27,66 +18,64 @@ const MAX_NUMBER: usize = 64;
 /// From this age on, a time of day alone would be taken for another day's.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-const SEPARATOR: &str = ". ";
-
-/// The alert in characters of the basic GSM 7-bit alphabet, one septet each.
+/// The alert in the alphabet of its language.
 pub(crate) fn sms(alert: &Alert) -> String {
-    let document = alert.document();
-    let address = Address::new(&document.location, gsm7);
+    let wording = alert.wording();
+    let alphabet = wording.language().sms_alphabet();
+    let full_stop = wording.language().full_stop();
     let (required, extras) = if alert.degraded_reason().is_some() {
-        let policy = alert.policy(gsm7);
-        ([Some(head(alert)), policy].into_iter().flatten().collect(), vec![received(alert)])
+        let policy = alert.policy(alphabet.write, wording);
+        ([Some(head(alert, alphabet)), policy].into_iter().flatten().collect(), vec![received(alert)])
     } else {
-        (required(alert, &address), extras(alert, &address))
+        let address = Address::new(&alert.document().location, alphabet.write, wording);
+        (required(alert, alphabet, &address), extras(alert, alphabet, &address))
     };
-    // Marks of cut values are not in the alphabet.
-    let text = gsm7(&required.join(SEPARATOR));
-    let mut text = cut_to(&text, PART * MAX_PARTS);
-    let limit = match text.chars().count() {
-        length if length <= ONE_PART => ONE_PART,
-        length => length.div_ceil(PART) * PART,
-    };
+    // The words themselves and the marks of cut values need not be in the alphabet.
+    let text = (alphabet.write)(&required.join(full_stop));
+    let mut text = alphabet.cut(&text, alphabet.capacity(MAX_PARTS));
+    let limit = alphabet.capacity(alphabet.parts(&text).max(alphabet.usual_parts));
     for extra in extras {
-        let extra = gsm7(&extra);
-        if !extra.is_empty() && text.chars().count() + SEPARATOR.len() + extra.chars().count() <= limit {
-            text.push_str(SEPARATOR);
-            text.push_str(&extra);
+        let extra = (alphabet.write)(&extra);
+        let longer = format!("{text}{full_stop}{extra}");
+        if !extra.is_empty() && (alphabet.units)(&longer) <= limit {
+            text = longer;
         }
     }
     text
 }
 
 /// Flags and what happened.
-fn head(alert: &Alert) -> String {
-    let document = alert.document();
-    let late = alert.lateness().map(|age| format!("{} {}", wording::LATE_TAG, wording::short_duration(age)));
+fn head(alert: &Alert, alphabet: &SmsAlphabet) -> String {
+    let (document, wording) = (alert.document(), alert.wording());
     let flags: Vec<String> = [
-        document.is_test.then(|| wording::TEST_TAG.to_owned()),
-        (!document.verified).then(|| wording::UNVERIFIED_SHORT_TAG.to_owned()),
-        late,
+        document.is_drill.then(|| wording.say("tag-drill")),
+        (document.is_test && !document.is_drill).then(|| wording.say("tag-test")),
+        (!document.verified).then(|| wording.say("tag-unverified-short")),
+        alert.lateness().map(|age| wording.late_tag(age)),
     ]
     .into_iter()
     .flatten()
     .collect();
-    let number = short(document.number_dialed.as_ref(), 20);
-    let kind = short(document.event_type.as_ref(), 30);
+    let number = short(alphabet, document.number_dialed.as_ref(), 20);
+    let kind = short(alphabet, document.event_type.as_ref(), 30);
     let occasion = match alert.occasion() {
         Occasion::Other(_) => Occasion::Other(kind.as_deref()),
         occasion => occasion,
     };
-    let headline = wording::short_headline(occasion, number.as_deref());
-    if flags.is_empty() { headline } else { format!("{}: {headline}", flags.join(", ")) }
+    let headline = wording.short_headline(occasion, number.as_deref());
+    if flags.is_empty() { headline } else { wording.joined(&flags.join(", "), &headline) }
 }
 
 /// What happened, whom to call back, and where to go.
-fn required(alert: &Alert, address: &Address) -> Vec<String> {
-    let phone = short(alert.document().caller.phone_number.as_ref(), MAX_NUMBER);
-    let callback = phone.map_or_else(|| wording::NO_CALLBACK.to_owned(), |number| wording::call_back(&number));
-    let mut required = vec![head(alert), callback];
+fn required(alert: &Alert, alphabet: &SmsAlphabet, address: &Address) -> Vec<String> {
+    let wording = alert.wording();
+    let phone = short(alphabet, alert.document().caller.phone_number.as_ref(), MAX_NUMBER);
+    let callback = phone.map_or_else(|| wording.say("no-callback"), |number| wording.call_back(&number));
+    let mut required = vec![head(alert, alphabet), callback];
     let place = address.shortest().join(", ");
     if place.is_empty() {
-        required.push(wording::NO_LOCATION.to_owned());
-        required.extend(alert.policy(gsm7));
+        required.push(wording.say("no-location"));
+        required.extend(alert.policy(alphabet.write, wording));
     } else {
         required.push(place);
     }
@@ -94,10 +83,11 @@ fn required(alert: &Alert, address: &Address) -> Vec<String> {
 }
 
 /// What is added while it fits, most helpful first.
-fn extras(alert: &Alert, address: &Address) -> Vec<String> {
-    let document = alert.document();
-    let caller = &document.caller;
-    let name = short(caller.display_name.as_ref(), 40).or_else(|| short(caller.upn.as_ref(), 40));
+fn extras(alert: &Alert, alphabet: &SmsAlphabet, address: &Address) -> Vec<String> {
+    let (document, wording) = (alert.document(), alert.wording());
+    let name = [&document.caller.display_name, &document.caller.upn]
+        .into_iter()
+        .find_map(|name| short(alphabet, name.as_ref(), 40));
     let more = address.more().into_iter().map(str::to_owned);
     let zone = alert.time_zone();
     let Some(occurred) = document.occurred_at else {
@@ -105,41 +95,20 @@ fn extras(alert: &Alert, address: &Address) -> Vec<String> {
     };
     if document.age_seconds.is_some_and(|age| age.abs() >= DAY_SECONDS) {
         // Another day's call is told by its date before anything else.
-        let time = wording::at_time(&moment::date_and_clock(occurred, zone));
+        let time = wording.at_time(&moment::date_and_clock(occurred, zone));
         return [time].into_iter().chain(name).chain(more).collect();
     }
-    let time = wording::at_time(&moment::clock(occurred, zone));
+    let time = wording.at_time(&moment::clock(occurred, zone));
     name.into_iter().chain(more).chain([time]).collect()
 }
 
 /// When the notification arrived.
 fn received(alert: &Alert) -> String {
-    wording::received_at(&moment::clock(alert.document().received_at, alert.time_zone()))
+    alert.wording().received_at(&moment::clock(alert.document().received_at, alert.time_zone()))
 }
 
-/// A value in the alphabet, cut to `max` characters, if anything of it is left.
-fn short(text: Option<&String>, max: usize) -> Option<String> {
-    let text = cut_to(&gsm7(text?), max);
+/// A value in the alphabet, cut to `max` units, if anything of it is left.
+fn short(alphabet: &SmsAlphabet, text: Option<&String>, max: usize) -> Option<String> {
+    let text = alphabet.cut(&(alphabet.write)(text?), max);
     (!text.is_empty()).then_some(text)
-}
-
-/// `text` in at most `max` characters; the alphabet has characters of two bytes.
-fn cut_to(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(max.saturating_sub(3)).collect();
-    format!("{}...", kept.trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn characters_are_counted_not_bytes() {
-        assert_eq!(cut_to("éééééé", 6), "éééééé");
-        assert_eq!(cut_to("ééééééé", 6), "ééé...");
-        assert_eq!(cut_to("ab cdefg", 6), "ab...");
-    }
 }

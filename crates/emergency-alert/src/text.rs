@@ -46,6 +46,11 @@ pub(crate) fn gsm7(text: &str) -> String {
     transliterate(text, is_gsm7).chars().filter_map(basic_gsm7).collect()
 }
 
+/// Cleaned `text` without pictographs, in whatever script it is.
+pub(crate) fn without_pictographs(text: &str) -> String {
+    clean(&clean(text).chars().map(|c| if is_pictograph(c) { ' ' } else { c }).collect::<String>())
+}
+
 fn transliterate(text: &str, keep: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in clean(text).chars() {
@@ -73,7 +78,8 @@ fn basic_gsm7(c: char) -> Option<char> {
     }
 }
 
-fn is_gsm7(c: char) -> bool {
+/// Whether a character is in the basic GSM 7-bit table.
+pub(crate) fn is_gsm7(c: char) -> bool {
     matches!(c, ' '..='Z' | '_' | 'a'..='z') || "£¥èéùìòÇØøÅåΔΦΓΛΩΠΨΣΘΞÆæßÉ¤¡ÄÖÑÜ§¿äöñüà".contains(c)
 }
 

@@ -1,191 +1,417 @@
-//! Every phrase that people read, in English. Layout is elsewhere: this is what changes with the language.
+//! Every phrase that people read, in the language of the messages. Layout is elsewhere.
+//!
+//! The words are in `locales/*.ftl`, in the syntax of Project Fluent.
+
+use std::fmt;
+use std::sync::Arc;
+
+use fluent_bundle::concurrent::FluentBundle;
+use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
+use jiff::Zoned;
+use unic_langid::LanguageIdentifier;
 
 use crate::alert::DegradedReason;
+use crate::language::Language;
+use crate::map_link::degrees;
 
 /// What an alert is about.
 #[derive(Clone, Copy)]
 pub(crate) enum Occasion<'a> {
     /// `callStarted`
     Started,
-    /// `callEnded`
-    Ended,
+    /// `callEnded`, with the length of the call in seconds where its start was seen.
+    Ended(Option<i64>),
     /// An event type of unknown meaning, or none.
     Other(Option<&'a str>),
     /// Nothing but the envelope could be read.
     Unreadable,
+    /// Not a call at all.
+    Drill,
 }
 
-pub(crate) const TEST_TAG: &str = "TEST";
-pub(crate) const UNVERIFIED_TAG: &str = "NOT VERIFIED";
-pub(crate) const UNVERIFIED_SHORT_TAG: &str = "UNVERIFIED";
-pub(crate) const LATE_TAG: &str = "LATE";
+/// The words of one language.
+#[derive(Clone)]
+pub(crate) struct Wording {
+    language: Language,
+    words: Arc<Words>,
+    english: Arc<Words>,
+}
 
-pub(crate) const CALLER_LABEL: &str = "Caller:";
-pub(crate) const ACCOUNT_LABEL: &str = "Account:";
-pub(crate) const CALLBACK_LABEL: &str = "Call back:";
-pub(crate) const LOCATION_LABEL: &str = "Location:";
-pub(crate) const COORDINATES_LABEL: &str = "Lat, long:";
-pub(crate) const DIALLED_LABEL: &str = "Dialled:";
-pub(crate) const TIME_LABEL: &str = "Time:";
-pub(crate) const RECEIVED_LABEL: &str = "Received:";
-pub(crate) const POLICY_LABEL: &str = "Policy:";
-pub(crate) const TENANT_LABEL: &str = "Tenant:";
-pub(crate) const CALL_LABEL: &str = "Call ID:";
+type Words = FluentBundle<FluentResource>;
 
-pub(crate) const UNKNOWN_CALLER: &str = "unknown caller";
-pub(crate) const NO_CALLBACK: &str = "No callback number";
-pub(crate) const NO_LOCATION: &str = "LOCATION MISSING";
+type Arg<'a> = (&'a str, FluentValue<'a>);
 
-pub(crate) const REGISTERED_LOCATION: &str =
-    "The location is what Teams sent. It may be the registered location of the caller and not where the caller is now.";
+impl Wording {
+    pub(crate) fn new(language: Language) -> Self {
+        let english = Arc::new(read(Language::English));
+        let words = if language == Language::English { english.clone() } else { Arc::new(read(language)) };
+        Self { language, words, english }
+    }
 
-pub(crate) const NO_LOCATION_WARNING: &str = "LOCATION MISSING: Teams sent no location for this call.";
-pub(crate) const NO_STREET_WARNING: &str = "NO STREET ADDRESS: the location below is all that Teams sent.";
+    pub(crate) fn language(&self) -> Language {
+        self.language
+    }
 
-/// What happened, as a sentence.
-pub(crate) fn headline(occasion: Occasion<'_>, number: Option<&str>, policy: &str) -> String {
-    match (occasion, number) {
-        (Occasion::Started, Some(number)) => format!("{number} was dialled in Microsoft Teams."),
-        (Occasion::Started, None) => "An emergency number was dialled in Microsoft Teams.".to_owned(),
-        (Occasion::Ended, Some(number)) => format!("The call to {number} in Microsoft Teams has ended."),
-        (Occasion::Ended, None) => "The emergency call in Microsoft Teams has ended.".to_owned(),
-        (Occasion::Other(kind), number) => {
-            let call = number.map_or_else(|| "an emergency call".to_owned(), |number| format!("a call to {number}"));
-            match kind {
-                Some(kind) => format!(
-                    "Microsoft Teams reported \"{kind}\" for {call}. The meaning of this event is not known here."
-                ),
-                None => format!("Microsoft Teams reported an event of no stated kind for {call}."),
+    /// The words to use where only ASCII is allowed.
+    pub(crate) fn in_ascii(&self) -> Self {
+        let language = self.language.in_ascii();
+        let words = if language == self.language { &self.words } else { &self.english };
+        Self { language, words: words.clone(), english: self.english.clone() }
+    }
+
+    /// A phrase that is always the same.
+    pub(crate) fn say(&self, phrase: &str) -> String {
+        self.fill(phrase, [])
+    }
+
+    /// What happened, as a sentence.
+    pub(crate) fn headline(&self, occasion: Occasion<'_>, number: Option<&str>, policy: &str) -> String {
+        let id = match occasion {
+            Occasion::Started => "headline-started",
+            Occasion::Ended(Some(_)) => "headline-ended-after",
+            Occasion::Ended(None) => "headline-ended",
+            Occasion::Other(Some(_)) => "headline-event",
+            Occasion::Other(None) => "headline-unknown-event",
+            Occasion::Unreadable => "headline-unreadable",
+            Occasion::Drill => "headline-drill",
+        };
+        self.occasion(id, occasion, number, policy, Self::duration)
+    }
+
+    /// What happened, in the fewest words.
+    pub(crate) fn short_headline(&self, occasion: Occasion<'_>, number: Option<&str>) -> String {
+        let id = match occasion {
+            Occasion::Started => "short-started",
+            Occasion::Ended(Some(_)) => "short-ended-after",
+            Occasion::Ended(None) => "short-ended",
+            Occasion::Other(Some(_)) => "short-event",
+            Occasion::Other(None) => "short-unknown-event",
+            Occasion::Unreadable => "short-unreadable",
+            Occasion::Drill => "short-drill",
+        };
+        self.occasion(id, occasion, number, "", Self::brief_duration)
+    }
+
+    fn occasion(
+        &self,
+        id: &str,
+        occasion: Occasion<'_>,
+        number: Option<&str>,
+        policy: &str,
+        duration: fn(&Self, i64) -> String,
+    ) -> String {
+        let (kind, length) = match occasion {
+            Occasion::Other(kind) => (kind, None),
+            Occasion::Ended(length) => (None, length),
+            _ => (None, None),
+        };
+        let known = if number.is_some() { "yes" } else { "no" };
+        self.fill(
+            id,
+            [
+                ("known", known.into()),
+                ("number", number.unwrap_or_default().into()),
+                ("kind", kind.unwrap_or_default().into()),
+                ("duration", length.map(|seconds| duration(self, seconds)).unwrap_or_default().into()),
+                ("policy", policy.into()),
+            ],
+        )
+    }
+
+    /// Why the details of a call are not there, and what to do about it.
+    pub(crate) fn unreadable_warning(&self, reason: DegradedReason) -> String {
+        self.say(match reason {
+            DegradedReason::NoEncryptedContent => "warning-no-content",
+            DegradedReason::Undecryptable => "warning-undecryptable",
+            DegradedReason::Unparseable => "warning-unparseable",
+        })
+    }
+
+    pub(crate) fn test_warning(&self, number: &str) -> String {
+        self.fill("warning-test", [("number", number.into())])
+    }
+
+    pub(crate) fn late_warning(&self, seconds: i64) -> String {
+        self.fill("warning-late", [("duration", self.duration(seconds).into())])
+    }
+
+    pub(crate) fn late_tag(&self, seconds: i64) -> String {
+        self.fill("tag-late-by", [("duration", self.short_duration(seconds).into())])
+    }
+
+    /// A value behind its label.
+    pub(crate) fn labelled(&self, label: &str, value: &str) -> String {
+        self.joined(&self.say(label), value)
+    }
+
+    /// A text behind what it belongs to.
+    pub(crate) fn joined(&self, label: &str, value: &str) -> String {
+        self.fill("labelled", [("label", label.into()), ("value", value.into())])
+    }
+
+    pub(crate) fn call_back(&self, number: &str) -> String {
+        self.fill("call-back", [("number", number.into())])
+    }
+
+    pub(crate) fn under_policy(&self, policy: &str) -> String {
+        self.fill("under-policy", [("policy", policy.into())])
+    }
+
+    pub(crate) fn county(&self, name: &str) -> String {
+        self.fill("county", [("county", name.into())])
+    }
+
+    pub(crate) fn house(&self, number: &str) -> String {
+        self.fill("house", [("number", number.into())])
+    }
+
+    /// Floor, suite or room: a bare number would be taken for anything.
+    pub(crate) fn unit(&self, text: &str) -> String {
+        if text.contains(char::is_alphabetic) { text.to_owned() } else { self.fill("unit", [("unit", text.into())]) }
+    }
+
+    pub(crate) fn coordinates(&self, latitude: f64, longitude: f64) -> String {
+        let mark = self.say("decimal-mark");
+        let shown = |value| degrees(value).replace('.', &mark);
+        self.fill("coordinates", [("latitude", shown(latitude).into()), ("longitude", shown(longitude).into())])
+    }
+
+    /// A point in time with its day, in the form of the language.
+    pub(crate) fn moment(&self, moment: &Zoned) -> String {
+        self.fill(
+            "moment",
+            [
+                ("weekday", moment.weekday().to_monday_one_offset().into()),
+                ("month", moment.month().into()),
+                ("day", moment.day().to_string().into()),
+                ("year", moment.year().to_string().into()),
+                ("time", moment.strftime("%H:%M:%S %Z").to_string().into()),
+            ],
+        )
+    }
+
+    pub(crate) fn at_time(&self, time: &str) -> String {
+        self.fill("at", [("time", time.into())])
+    }
+
+    /// When the notification arrived, where the time of the call is not known.
+    pub(crate) fn received_at(&self, time: &str) -> String {
+        self.fill("received-at", [("time", time.into())])
+    }
+
+    /// How long ago an event happened.
+    pub(crate) fn age(&self, seconds: i64) -> String {
+        let id = if seconds < 0 { "ahead" } else { "before" };
+        self.fill(id, [("duration", self.duration(seconds).into())])
+    }
+
+    /// A length of time in its two largest units.
+    pub(crate) fn duration(&self, seconds: i64) -> String {
+        self.two_units(seconds, ["duration-days", "duration-hours", "duration-minutes", "duration-seconds"])
+    }
+
+    /// The same, with the units abbreviated.
+    fn brief_duration(&self, seconds: i64) -> String {
+        self.two_units(seconds, ["short-days", "short-hours", "short-minutes", "short-seconds"])
+    }
+
+    fn two_units(&self, seconds: i64, [days, hours, minutes, rest]: [&str; 4]) -> String {
+        let seconds = seconds.unsigned_abs();
+        let counts = [
+            (days, seconds / 86_400),
+            (hours, seconds / 3_600 % 24),
+            (minutes, seconds / 60 % 60),
+            (rest, seconds % 60),
+        ];
+        let first = counts.iter().position(|(_, count)| *count > 0).unwrap_or(counts.len() - 1);
+        let (id, count) = counts[first];
+        let longer = self.count(id, count);
+        match counts.get(first + 1) {
+            Some((id, count)) if *count > 0 => {
+                let shorter = self.count(id, *count);
+                self.fill("duration-pair", [("longer", longer.into()), ("shorter", shorter.into())])
             }
-        }
-        (Occasion::Unreadable, _) => {
-            format!("An emergency call was made under policy {policy}; details could not be read.")
+            _ => longer,
         }
     }
-}
 
-/// What happened, in the fewest words.
-pub(crate) fn short_headline(occasion: Occasion<'_>, number: Option<&str>) -> String {
-    let call = number.map_or_else(|| "Emergency call".to_owned(), |number| format!("{number} call"));
-    match occasion {
-        Occasion::Started => call,
-        Occasion::Ended => format!("{call} ended"),
-        Occasion::Other(Some(kind)) => format!("{call}, event \"{kind}\""),
-        Occasion::Other(None) => format!("{call}, unknown event"),
-        Occasion::Unreadable => "Emergency call, details could not be read".to_owned(),
+    /// A length of time in its largest unit.
+    fn short_duration(&self, seconds: i64) -> String {
+        match seconds.unsigned_abs() {
+            seconds if seconds >= 86_400 => self.count("short-days", seconds / 86_400),
+            seconds if seconds >= 3_600 => self.count("short-hours", seconds / 3_600),
+            seconds => self.count("short-minutes", seconds / 60),
+        }
+    }
+
+    fn count(&self, id: &str, count: u64) -> String {
+        self.fill(id, [("count", count.into())])
+    }
+
+    /// A phrase with its gaps filled. A phrase that this language lacks is said in English: half an alert in another
+    /// language is better than none.
+    fn fill<'a>(&self, id: &str, args: impl IntoIterator<Item = Arg<'a>>) -> String {
+        let args: FluentArgs<'_> = args.into_iter().collect();
+        [&self.words, &self.english].into_iter().find_map(|words| phrase(words, id, &args)).unwrap_or_default()
     }
 }
 
-/// Why the details of a call are not there, and what to do about it.
-pub(crate) fn unreadable_warning(reason: DegradedReason) -> String {
-    let reason = match reason {
-        DegradedReason::NoEncryptedContent => "the notification carried none",
-        DegradedReason::Undecryptable => "they could not be decrypted",
-        DegradedReason::Unparseable => "they are not in the expected form",
-    };
-    format!(
-        "DETAILS COULD NOT BE READ: {reason}. Look in the Teams security-desk chat, or ask whoever runs the telephone system who called."
-    )
-}
-
-/// What stands in place of a detail that is not there.
-pub(crate) fn missing(occasion: Occasion<'_>) -> &'static str {
-    match occasion {
-        Occasion::Unreadable => "COULD NOT BE READ",
-        _ => "NOT GIVEN",
+/// Shows the language.
+impl fmt::Debug for Wording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Wording").field(&self.language).finish()
     }
 }
 
-pub(crate) fn test_warning(number: &str) -> String {
-    format!("TEST: {number} is a test number.")
+fn phrase(words: &Words, id: &str, args: &FluentArgs<'_>) -> Option<String> {
+    let pattern = words.get_message(id)?.value()?;
+    let mut errors = Vec::new();
+    let said = words.format_pattern(pattern, Some(args), &mut errors);
+    errors.is_empty().then(|| said.into_owned())
 }
 
-/// A test asks nobody to act.
-pub(crate) fn unverified_warning(is_test: bool) -> String {
-    let act = if is_test { "" } else { " Act on it all the same." };
-    format!("NOT VERIFIED: Microsoft's signature on this notification could not be checked.{act}")
-}
-
-pub(crate) fn late_warning(age_seconds: i64) -> String {
-    format!("LATE: this happened {} before this message was made.", duration(age_seconds))
-}
-
-/// How long ago an event happened.
-pub(crate) fn age(seconds: i64) -> String {
-    if seconds < 0 {
-        format!("{} ahead of the clock of this system", duration(seconds))
-    } else {
-        format!("{} before this message was made", duration(seconds))
-    }
-}
-
-/// The whole length of time in its two largest units.
-fn duration(seconds: i64) -> String {
-    let seconds = seconds.unsigned_abs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    let two = |first: u64, one: &str, second: u64, other: &str| {
-        if second == 0 { units(first, one) } else { format!("{} {}", units(first, one), units(second, other)) }
-    };
-    if days > 0 {
-        two(days, "day", hours, "hour")
-    } else if hours > 0 {
-        two(hours, "hour", minutes, "minute")
-    } else if minutes > 0 {
-        two(minutes, "minute", seconds % 60, "second")
-    } else {
-        units(seconds, "second")
-    }
-}
-
-/// The length of time in its largest unit.
-pub(crate) fn short_duration(seconds: i64) -> String {
-    match seconds.unsigned_abs() {
-        seconds if seconds >= 86_400 => format!("{} d", seconds / 86_400),
-        seconds if seconds >= 3_600 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} min", seconds / 60),
-    }
-}
-
-fn units(count: u64, unit: &str) -> String {
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
-}
-
-pub(crate) fn call_back(number: &str) -> String {
-    format!("Call back {number}")
-}
-
-pub(crate) fn at_time(clock: &str) -> String {
-    format!("At {clock}")
-}
-
-/// When the notification arrived, where the time of the call is not known.
-pub(crate) fn received_at(clock: &str) -> String {
-    format!("Received {clock}")
-}
-
-pub(crate) fn under_policy(policy: &str) -> String {
-    format!("Policy {policy}")
-}
-
-pub(crate) fn county(name: &str) -> String {
-    format!("County: {name}")
-}
-
-pub(crate) fn house(number: &str) -> String {
-    format!("House number {number}")
-}
-
-/// Floor, suite or room: a bare number would be taken for anything.
-pub(crate) fn unit(text: &str) -> String {
-    if text.contains(char::is_alphabetic) { text.to_owned() } else { format!("Floor/room {text}") }
+fn read(language: Language) -> Words {
+    let tag: LanguageIdentifier = language.tag().parse().unwrap_or_default();
+    let mut words = FluentBundle::new_concurrent(vec![tag]);
+    // Foreign text is already free of what changes the direction of writing, and text messages have no marks for it.
+    words.set_use_isolating(false);
+    // An entry with a mistake is left out, and what is left is used.
+    let resource = FluentResource::try_new(language.words().to_owned()).unwrap_or_else(|(rest, _)| rest);
+    words.add_resource_overriding(resource);
+    words
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
+
     use super::*;
+
+    type Phrases = BTreeMap<String, BTreeSet<String>>;
+
+    /// The phrases of a language, with the names of their gaps and of the phrases they refer to.
+    fn phrases(language: Language) -> Phrases {
+        let resource = fluent_syntax::parser::parse(language.words()).expect("every entry is well formed");
+        let mut found = Phrases::new();
+        for entry in resource.body {
+            let Entry::Message(message) = entry else { continue };
+            let mut names = BTreeSet::new();
+            gaps(message.value.as_ref().expect("every message has a text"), &mut names);
+            let known = found.insert(message.id.name.to_owned(), names);
+            assert!(known.is_none(), "{} is there twice in {}", message.id.name, language.tag());
+        }
+        found
+    }
+
+    fn gaps(pattern: &Pattern<&str>, names: &mut BTreeSet<String>) {
+        for element in &pattern.elements {
+            let PatternElement::Placeable { expression } = element else { continue };
+            match expression {
+                Expression::Inline(inline) => gap(inline, names),
+                Expression::Select { selector, variants } => {
+                    gap(selector, names);
+                    variants.iter().for_each(|variant| gaps(&variant.value, names));
+                }
+            }
+        }
+    }
+
+    fn gap(inline: &InlineExpression<&str>, names: &mut BTreeSet<String>) {
+        match inline {
+            InlineExpression::VariableReference { id } => {
+                // Which word is chosen for a known number is up to the language, and Chinese counts without plurals.
+                names.insert(format!("${}", id.name));
+            }
+            InlineExpression::MessageReference { id, .. } => {
+                names.insert(id.name.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_phrase_exists_in_every_language_with_the_same_gaps() {
+        let english = phrases(Language::English);
+        for language in Language::ALL {
+            let own = phrases(language);
+            let ids = |phrases: &Phrases| phrases.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(ids(&own), ids(&english), "{}", language.tag());
+            for (id, names) in &own {
+                assert_eq!(names, &english[id], "{id} in {}", language.tag());
+            }
+        }
+    }
+
+    #[test]
+    fn no_sentence_is_left_in_english() {
+        let english = Wording::new(Language::English);
+        for language in &Language::ALL[1..] {
+            let own = Wording::new(*language);
+            for id in phrases(*language).into_keys().filter(|id| english.say(id).contains(' ')) {
+                assert_ne!(own.say(&id), english.say(&id), "{id} in {}", language.tag());
+            }
+        }
+    }
+
+    /// A phrase whose gaps are not all filled would be left out at run time.
+    #[test]
+    fn every_phrase_is_said_in_every_language() {
+        for language in Language::ALL {
+            let wording = Wording::new(language);
+            let reasons =
+                [DegradedReason::NoEncryptedContent, DegradedReason::Undecryptable, DegradedReason::Unparseable];
+            let occasions = [
+                Occasion::Started,
+                Occasion::Ended(None),
+                Occasion::Ended(Some(61)),
+                Occasion::Other(None),
+                Occasion::Other(Some("kind")),
+                Occasion::Unreadable,
+                Occasion::Drill,
+            ];
+            let mut said: Vec<String> = reasons.map(|reason| wording.unreadable_warning(reason)).to_vec();
+            for occasion in occasions {
+                for number in [None, Some("911")] {
+                    said.push(wording.headline(occasion, number, "Global"));
+                    said.push(wording.short_headline(occasion, number));
+                }
+            }
+            for seconds in [-5, 0, 1, 61, 3_601, 90_000, 900_000] {
+                said.extend([wording.age(seconds), wording.late_warning(seconds), wording.late_tag(seconds)]);
+            }
+            said.extend([
+                wording.test_warning("933"),
+                wording.labelled("label-caller", "x"),
+                wording.call_back("1"),
+                wording.under_policy("p"),
+                wording.county("King"),
+                wording.house("7"),
+                wording.unit("7"),
+                wording.coordinates(1.0, 2.0),
+                wording.moment(&"2024-01-01T10:00:00[UTC]".parse().unwrap()),
+                wording.at_time("t"),
+                wording.received_at("t"),
+            ]);
+            for id in phrases(language).into_iter().filter(|(_, gaps)| gaps.is_empty()).map(|(id, _)| id) {
+                said.push(wording.say(&id));
+            }
+            assert!(said.iter().all(|text| !text.is_empty() && !text.contains(['{', '$'])), "{said:#?}");
+        }
+    }
+
+    #[test]
+    fn a_phrase_that_a_language_lacks_is_said_in_english() {
+        let english = Arc::new(read(Language::English));
+        let words = Arc::new(FluentBundle::new_concurrent(vec![]));
+        let wording = Wording { language: Language::French, words, english };
+        assert_eq!(wording.call_back("1"), "Call back 1");
+    }
 
     #[test]
     fn durations_are_said_in_their_two_largest_units() {
+        let wording = Wording::new(Language::English);
         for (seconds, long) in [
             (0, "0 seconds"),
             (1, "1 second"),
@@ -197,8 +423,39 @@ mod tests {
             (90_000, "1 day 1 hour"),
             (-5, "5 seconds"),
         ] {
-            assert_eq!(duration(seconds), long);
+            assert_eq!(wording.duration(seconds), long);
         }
-        assert_eq!([61, 7_199, 7_200, 200_000].map(short_duration), ["1 min", "1 h", "2 h", "2 d"]);
+        let short = [61, 7_199, 7_200, 200_000].map(|seconds| wording.short_duration(seconds));
+        assert_eq!(short, ["1 min", "1 h", "2 h", "2 d"]);
+        assert_eq!([7, 185, 3_725].map(|seconds| wording.brief_duration(seconds)), ["7 s", "3 min 5 s", "1 h 2 min"]);
+    }
+
+    #[test]
+    fn dates_and_numbers_have_the_form_of_the_language() {
+        let moment: Zoned = "2024-03-01T10:05:09[UTC]".parse().unwrap();
+        for (language, date, coordinates) in [
+            (Language::English, "Friday, March 1, 2024, 10:05:09 UTC", "47.63960, -122.12810"),
+            (Language::Spanish, "viernes, 1 de marzo de 2024, 10:05:09 UTC", "47,63960; -122,12810"),
+            (Language::French, "vendredi 1 mars 2024, 10:05:09 UTC", "47,63960 ; -122,12810"),
+            (Language::SimplifiedChinese, "2024年3月1日星期五 10:05:09 UTC", "47.63960, -122.12810"),
+        ] {
+            let wording = Wording::new(language);
+            assert_eq!(wording.moment(&moment), date);
+            assert_eq!(wording.coordinates(47.6396, -122.1281), coordinates);
+        }
+    }
+
+    #[test]
+    fn text_that_looks_like_a_template_stays_as_it_is() {
+        let wording = Wording::new(Language::English);
+        assert_eq!(wording.call_back("{ $number } { ask } {\"x\"}"), "Call back { $number } { ask } {\"x\"}");
+    }
+
+    #[test]
+    fn subjects_are_in_a_language_of_latin_letters() {
+        for (language, subject) in [(Language::French, "Appel au 911"), (Language::SimplifiedChinese, "911 call")] {
+            let wording = Wording::new(language).in_ascii();
+            assert_eq!(wording.short_headline(Occasion::Started, Some("911")), subject);
+        }
     }
 }

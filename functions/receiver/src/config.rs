@@ -42,7 +42,7 @@ impl Config {
             client_id: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
             login_endpoint: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
-            alert_settings: Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"))
+            alert_settings: Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"), "")
                 .map_err(SettingError::sentence)?,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             state_table_name: environment.text("STATE_TABLE_NAME")?,

@@ -71,7 +71,7 @@ impl Config {
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
         let text = |variable: &str| environment.0(variable).unwrap_or_default();
-        let settings = Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"))
+        let settings = Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"), "")
             .map_err(SettingError::sentence)?;
         Ok(Self {
             app: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,

@@ -1,6 +1,6 @@
 //! Reading documents, and the alert document made of them.
 
-use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification, UnreadableCall};
+use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Notification, UnreadableCall};
 use serde_json::{Value, json};
 
 use crate::samples::{alert, call, caller, flat, microsoft, microsoft_with, notification, parsed, settings};
@@ -10,10 +10,12 @@ fn microsofts_example_is_read_completely() {
     assert_eq!(
         parsed(&alert(&microsoft())),
         json!({
-            "schemaVersion": "1.0",
+            "schemaVersion": "1.1",
             "callId": "11111111-0000-0000-0000-000000000000",
             "eventType": "callStarted",
             "isTest": false,
+            "isDrill": false,
+            "audience": "alert",
             "verified": true,
             "degraded": false,
             "truncated": false,
@@ -23,6 +25,10 @@ fn microsofts_example_is_read_completely() {
             "occurredAt": "2024-01-01T10:00:00Z",
             "receivedAt": "2024-01-01T10:00:03.2Z",
             "ageSeconds": 3,
+            "startedAt": null,
+            "durationSeconds": null,
+            "callbackNumber": "+14255550100",
+            "mapUrl": "https://www.openstreetmap.org/?mlat=47.63960&mlon=-122.12810&zoom=18",
             "caller": {"displayName": "Adele Vance", "upn": "adele.vance@contoso.com", "phoneNumber": "14255550100"},
             "location": {
                 "text": "Contoso Ltd, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, County: King, United States",
@@ -40,6 +46,22 @@ fn microsofts_example_is_read_completely() {
                 "latitude": 47.6396,
                 "longitude": -122.1281
             },
+            "incident": {
+                "action": "trigger",
+                "key": "11111111-0000-0000-0000-000000000000",
+                "severity": "critical",
+                "summary": "911 call: Adele Vance, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, Contoso Ltd. Call back 14255550100"
+            },
+            "chat": {
+                "textType": "client-markdown",
+                "title": "911 call: Adele Vance, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, Contoso Ltd",
+                "description": "- 911 was dialled in Microsoft Teams.\n- Call back: 14255550100 (+1 425-555-0100)\n- Caller: Adele Vance\n\
+                    - Account: adele.vance@contoso.com\n- Location: Contoso Ltd, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, \
+                    County: King, United States\n- https://www.openstreetmap.org/?mlat=47.63960&mlon=-122.12810&zoom=18\n\
+                    - Time: Monday, January 1, 2024, 02:00:00 PST\n- Policy: EmergencyPolicy\n\
+                    - Call ID: 11111111-0000-0000-0000-000000000000"
+            },
+            "language": "en",
             "raw": microsoft()
         })
     );
@@ -156,6 +178,58 @@ fn test_numbers_mark_and_nothing_else_does() {
         assert_eq!((alert.is_test(), &parsed(&alert)["isTest"]), (test, &json!(test)), "{number}");
     }
     assert!(!alert(&caller(&json!({"displayName": "933", "phoneNumber": "933"}))).is_test());
+}
+
+#[test]
+fn the_number_decides_who_is_told() {
+    for (number, audience) in [("933", Audience::Test), ("911", Audience::Alert), ("112", Audience::Alert)] {
+        assert_eq!(alert(&microsoft_with("/emergencyNumberDialed", json!(number))).audience(), audience, "{number}");
+    }
+    let degraded = Alert::degraded(DegradedReason::Undecryptable, "f", &notification(), &settings());
+    assert_eq!(degraded.audience(), Audience::Alert);
+    for audience in [Audience::Test, Audience::Alert] {
+        let drill = Alert::drill(audience, &notification(), &settings());
+        assert_eq!((drill.audience(), drill.is_test()), (audience, true));
+    }
+}
+
+#[test]
+fn an_end_without_a_sensible_start_has_no_duration() {
+    let ended = microsoft_with("/callEventType", json!("callEnded"));
+    for (document, start, length) in [
+        (&ended, "2024-01-01T09:58:30Z", Some(90)),
+        (&ended, "2024-01-01T10:00:00Z", Some(0)),
+        (&ended, "2024-01-01T10:00:01Z", None),
+        (&microsoft(), "2024-01-01T09:58:30Z", None),
+    ] {
+        let mut alert = alert(document);
+        alert.set_start(start.parse().unwrap());
+        assert_eq!(alert.document().duration_seconds, length, "{start}");
+        assert_eq!(alert.document().started_at.is_some(), length.is_some());
+        assert_eq!(alert.email().subject.contains("ended after 1 min 30 s"), length == Some(90));
+    }
+}
+
+#[test]
+fn incidents_open_and_close_by_the_calls_id_and_are_urgent_only_where_somebody_may_need_help() {
+    let of = |document: &Value| parsed(&alert(document))["incident"].clone();
+    for (kind, number, action, severity) in [
+        ("callStarted", "911", "trigger", "critical"),
+        ("callStarted", "933", "trigger", "info"),
+        ("callEnded", "911", "resolve", "info"),
+        ("rosterUpdated", "911", "trigger", "critical"),
+    ] {
+        let mut document = microsoft_with("/callEventType", json!(kind));
+        document["emergencyCallEvent"]["emergencyNumberDialed"] = json!(number);
+        let incident = of(&document);
+        assert_eq!((&incident["action"], &incident["severity"]), (&json!(action), &json!(severity)), "{kind}");
+        assert_eq!(incident["key"], "11111111-0000-0000-0000-000000000000");
+    }
+    let hostile = of(&microsoft_with("/id", json!("a\"b\\c\n")));
+    assert_eq!(hostile["key"], "a'b/c");
+    let anonymous = Notification { call_id: None, ..notification() };
+    let nameless = Alert::degraded(DegradedReason::Undecryptable, "f", &anonymous, &settings());
+    assert!(nameless.document().incident.key.ends_with("2024-01-01T10:00:03.2Z"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn a_large_document_loses_raw_first() {
 #[test]
 fn a_document_that_fits_is_whole() {
     let mut document = microsoft();
-    document["new"] = json!("x".repeat(90_000));
+    document["new"] = json!("x".repeat(50_000));
     let read = parsed(&alert(&document));
     assert_eq!((&read["truncated"], &read["raw"]), (&json!(false), &document));
 }
@@ -84,12 +84,12 @@ fn text_of_pictographs_alone_counts_as_missing_where_it_cannot_be_written() {
 
 #[test]
 fn no_value_breaks_out_of_its_line() {
-    let evil = "Eve\r\nCall back:  666\u{2028}\u{202e}nO\u{0}\u{85}\tx <b>{{7*7}}</b> \"quoted\" ${id}";
+    let evil = "Eve\r\nCall back: 666\u{2028}\u{202e}nO\u{0}\u{85}\tx <b>{{7*7}}</b> \"quoted\" ${id}";
     let alert = alert(&flooded(evil));
     let email = alert.email();
     let shown = "Eve Call back: 666 nO x <b>{{7*7}}</b> \"quoted\" ${id}";
-    assert!(email.body.contains(&format!("\nCaller:     {shown}\n")), "{}", email.body);
-    assert_eq!(email.body.lines().filter(|line| line.starts_with("Call back:")).count(), 1);
+    assert!(email.body.contains(&format!("\nCaller: {shown}\n")), "{}", email.body);
+    assert_eq!(email.body.lines().filter(|line| line.starts_with("Call back:")).count(), 1, "{}", email.body);
     assert!(!email.body.chars().any(|c| c != '\n' && c.is_control() || "\u{2028}\u{202e}".contains(c)));
     assert!(email.subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()));
     assert!(!alert.sms().contains(['\r', '\n']));
@@ -100,8 +100,18 @@ fn no_value_breaks_out_of_its_line() {
 #[test]
 fn attributes_are_legal_bounded_and_never_empty() {
     let names = |alert: &Alert| alert.attributes().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    let all =
-        ["eventType", "policyName", "tenantId", "callId", "numberDialed", "isTest", "verified", "degraded", "city"];
+    let all = [
+        "eventType",
+        "policyName",
+        "tenantId",
+        "callId",
+        "numberDialed",
+        "isTest",
+        "verified",
+        "degraded",
+        "city",
+        "site",
+    ];
     assert_eq!(names(&alert(&microsoft())), all);
 
     let anonymous = Notification { call_id: None, verified: false, ..notification() };

@@ -4,6 +4,7 @@
 
 mod documents;
 mod identity;
+mod kinds;
 mod limits;
 mod messages;
 mod properties;

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use emergency_alert::{Alert, DegradedReason, EmergencyCall, MAX_JSON_BYTES, Notification};
+use emergency_alert::{
+    Alert, DegradedReason, EmergencyCall, Language, MAX_JSON_BYTES, Notification, Settings, sms_parts,
+};
 use jsonschema::Validator;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -117,6 +119,16 @@ fn check(alert: &Alert) {
     );
 }
 
+fn language() -> impl Strategy<Value = Language> {
+    proptest::sample::select(Language::ALL.to_vec())
+}
+
+/// The settings of `language`, and late, unverified circumstances.
+fn told_in(language: Language, call: EmergencyCall, verified: bool) -> Alert {
+    let settings = Settings::parse("933", "Asia/Shanghai", language.tag(), "").unwrap();
+    Alert::from_call(call, &Notification { verified, ..notification() }, &settings)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -136,6 +148,19 @@ proptest! {
             check(&alert);
             prop_assert_eq!(&parsed(&alert)["raw"], &document);
         }
+    }
+
+    #[test]
+    fn limits_hold_in_every_language(document in structured(), language in language(), verified in any::<bool>()) {
+        let mut alert = told_in(language, EmergencyCall::from_resource(document.to_string().as_bytes()).unwrap(), verified);
+        alert.set_start("2024-01-01T09:00:00Z".parse().unwrap());
+        let (email, sms) = (alert.email(), alert.sms());
+        prop_assert!(!email.subject.is_empty() && email.subject.len() < 100, "{}", email.subject);
+        prop_assert!(email.subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{}", email.subject);
+        prop_assert!(email.body.len() <= 16_000 && !email.body.chars().any(|c| c != '\n' && c.is_control()));
+        prop_assert!(sms_parts(&sms) <= 3, "{sms}");
+        prop_assert!(language == Language::SimplifiedChinese || sms.chars().all(|c| GSM7.contains(c)), "{sms}");
+        prop_assert!(alert.json().len() <= MAX_JSON_BYTES && SCHEMA.is_valid(&parsed(&alert)), "{}", alert.json());
     }
 
     #[test]
@@ -163,9 +188,24 @@ proptest! {
             "displayName": name, "address": {"street": street, "city": name, "additionalData": {"additionalInfo": unit}}
         }})));
         check(&alert);
-        let callback_line = format!("\nCall back:  {number}\n");
+        let callback_line = format!("\nCall back: {number}\n");
         prop_assert!(alert.email().body.contains(&callback_line));
         let callback = format!("Call back {number}");
         prop_assert!(alert.sms().contains(&callback), "{}", alert.sms());
+        prop_assert!(alert.document().incident.summary.contains(&callback));
+        prop_assert!(alert.document().chat.description.contains(&number));
+    }
+
+    #[test]
+    fn the_callback_number_is_there_in_every_language(
+        number in "\\+?[0-9]{3,15}", name in "\\PC{0,300}", street in "\\PC{0,600}", language in language(),
+    ) {
+        let document = caller(&serde_json::json!({"displayName": name, "phoneNumber": number, "location": {
+            "displayName": name, "address": {"street": street, "city": name}
+        }}));
+        let alert = told_in(language, EmergencyCall::from_resource(document.to_string().as_bytes()).unwrap(), false);
+        for text in [alert.email().body, alert.sms(), alert.document().chat.description.clone()] {
+            prop_assert!(text.contains(&number), "{text}");
+        }
     }
 }

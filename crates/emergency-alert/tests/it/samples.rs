@@ -42,7 +42,7 @@ pub(crate) fn notification() -> Notification {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings::parse("933", "America/Los_Angeles", "en").unwrap()
+    Settings::parse("933", "America/Los_Angeles", "en", "").unwrap()
 }
 
 pub(crate) fn alert(document: &Value) -> Alert {

@@ -1,0 +1,180 @@
+# Lo que las personas leen en una alerta, en español. La sintaxis es la de Fluent: https://projectfluent.org/fluent/guide/
+#
+# Cambie las palabras como quiera y vuelva a compilar; las pruebas dicen si falta algo. Los nombres después de $ se rellenan:
+#   $known    yes si se conoce el número marcado, si no no
+#   $number   el número marcado, o el número al que devolver la llamada
+#   $duration un lapso de tiempo, como lo dicen los mensajes duration-...
+
+## Marcas delante de un asunto, de un SMS y de cada línea de un simulacro
+
+tag-drill = SIMULACRO
+tag-test = PRUEBA
+tag-unverified = NO VERIFICADA
+tag-unverified-short = NO VERIFICADA
+tag-late = CON RETRASO
+tag-late-by = RETRASO { $duration }
+
+## Qué pasó, en pocas palabras: asuntos, SMS, chat
+
+call =
+    { $known ->
+        [yes] Llamada al { $number }
+       *[no] Llamada de emergencia
+    }
+short-started = { call }
+short-ended = { call } terminada
+short-ended-after = { call } terminada tras { $duration }
+short-event = { call }, evento "{ $kind }"
+short-unknown-event = { call }, evento desconocido
+short-unreadable = Llamada de emergencia, detalles ilegibles
+short-drill = Simulacro, no es una llamada real
+
+## Qué pasó, en una frase
+
+headline-started =
+    { $known ->
+        [yes] Se ha marcado el { $number } en Microsoft Teams.
+       *[no] Se ha marcado un número de emergencia en Microsoft Teams.
+    }
+headline-ended =
+    { $known ->
+        [yes] La llamada al { $number } en Microsoft Teams ha terminado.
+       *[no] La llamada de emergencia en Microsoft Teams ha terminado.
+    }
+headline-ended-after =
+    { $known ->
+        [yes] La llamada al { $number } en Microsoft Teams ha terminado tras { $duration }.
+       *[no] La llamada de emergencia en Microsoft Teams ha terminado tras { $duration }.
+    }
+headline-event =
+    { $known ->
+        [yes] Microsoft Teams ha comunicado "{ $kind }" sobre una llamada al { $number }. Aquí no se conoce el significado de este evento.
+       *[no] Microsoft Teams ha comunicado "{ $kind }" sobre una llamada de emergencia. Aquí no se conoce el significado de este evento.
+    }
+headline-unknown-event =
+    { $known ->
+        [yes] Microsoft Teams ha comunicado un evento sin tipo sobre una llamada al { $number }.
+       *[no] Microsoft Teams ha comunicado un evento sin tipo sobre una llamada de emergencia.
+    }
+headline-unreadable = Se ha hecho una llamada de emergencia bajo la directiva { $policy }; los detalles no se han podido leer.
+headline-drill = Esto es un simulacro. Nadie ha hecho una llamada de emergencia.
+
+## Etiquetas
+
+label-caller = Quién llama
+label-account = Cuenta
+label-callback = Devolver la llamada
+label-international = Internacional
+label-dialled = Número marcado
+label-location = Ubicación
+label-coordinates = Coordenadas
+label-time = Hora
+label-started = Comienzo
+label-duration = Duración
+label-received = Recibido
+label-policy = Directiva
+label-tenant = Inquilino
+label-call = Id. de llamada
+labelled = { $label }: { $value }
+
+## Detalles
+
+unknown-caller = persona desconocida
+call-back = Llamar al { $number }
+no-callback = Sin número para devolver la llamada
+no-location = SIN UBICACIÓN
+not-given = NO INDICADO
+not-readable = NO SE HA PODIDO LEER
+under-policy = Directiva { $policy }
+county = Condado: { $county }
+house = Número { $number }
+# Precede a lo que indica planta o sala cuando no lleva palabras.
+unit = Planta/sala { $unit }
+
+## Advertencias
+
+warning-drill = SIMULACRO: este mensaje prueba el recorrido de una alerta. Solo tome nota de que ha llegado.
+warning-test = PRUEBA: el { $number } es un número de prueba.
+warning-unverified = NO VERIFICADA: no se ha podido comprobar la firma de Microsoft de esta notificación. Actúe de todos modos.
+warning-unverified-test = NO VERIFICADA: no se ha podido comprobar la firma de Microsoft de esta notificación.
+warning-no-content = DETALLES ILEGIBLES: la notificación no los traía. { ask }
+warning-undecryptable = DETALLES ILEGIBLES: no se han podido descifrar. { ask }
+warning-unparseable = DETALLES ILEGIBLES: no tienen la forma esperada. { ask }
+ask = Mire el chat de seguridad de Teams o pregunte a quien administra la telefonía quién ha llamado.
+warning-no-location = SIN UBICACIÓN: Teams no ha enviado ninguna ubicación para esta llamada.
+warning-no-street = SIN CALLE: la ubicación de arriba es todo lo que ha enviado Teams.
+warning-late = CON RETRASO: esto ocurrió { $duration } antes de crearse este mensaje.
+registered-location = La ubicación es la que ha enviado Teams. Puede ser la ubicación registrada de la persona y no el lugar donde está ahora.
+
+## Lo que en un simulacro ocupa el lugar de los datos de una llamada
+
+drill-caller = (nombre de quien llama)
+drill-account = (cuenta de quien llama)
+drill-callback = (número al que devolver la llamada)
+drill-street = (calle y número)
+drill-unit = (planta y sala)
+drill-city = (ciudad)
+
+## Tiempo. $weekday es 1 para el lunes hasta 7, $month de 1 a 12; $time es la hora con su zona.
+
+moment = { weekday }, { $day } de { month } de { $year }, { $time }
+weekday =
+    { $weekday ->
+        [1] lunes
+        [2] martes
+        [3] miércoles
+        [4] jueves
+        [5] viernes
+        [6] sábado
+       *[7] domingo
+    }
+month =
+    { $month ->
+        [1] enero
+        [2] febrero
+        [3] marzo
+        [4] abril
+        [5] mayo
+        [6] junio
+        [7] julio
+        [8] agosto
+        [9] septiembre
+        [10] octubre
+        [11] noviembre
+       *[12] diciembre
+    }
+at = A las { $time }
+received-at = Recibido { $time }
+before = { $duration } antes de crearse este mensaje
+ahead = { $duration } por delante del reloj de este sistema
+
+duration-seconds =
+    { $count ->
+        [one] { $count } segundo
+       *[other] { $count } segundos
+    }
+duration-minutes =
+    { $count ->
+        [one] { $count } minuto
+       *[other] { $count } minutos
+    }
+duration-hours =
+    { $count ->
+        [one] { $count } hora
+       *[other] { $count } horas
+    }
+duration-days =
+    { $count ->
+        [one] { $count } día
+       *[other] { $count } días
+    }
+duration-pair = { $longer } { $shorter }
+short-seconds = { $count } s
+short-minutes = { $count } min
+short-hours = { $count } h
+short-days = { $count } d
+
+## Números
+
+decimal-mark = ,
+coordinates = { $latitude }; { $longitude }

@@ -1,0 +1,180 @@
+# Ce que les gens lisent dans une alerte, en français. La syntaxe est celle de Fluent : https://projectfluent.org/fluent/guide/
+#
+# Changez les mots à votre gré et recompilez ; les tests disent s'il manque quelque chose. Les noms après $ sont remplis :
+#   $known    yes si le numéro composé est connu, sinon no
+#   $number   le numéro composé, ou le numéro à rappeler
+#   $duration une durée, comme la disent les messages duration-...
+
+## Marques devant un objet, un SMS et chaque ligne d'un exercice
+
+tag-drill = EXERCICE
+tag-test = TEST
+tag-unverified = NON VÉRIFIÉE
+tag-unverified-short = NON VÉRIFIÉE
+tag-late = EN RETARD
+tag-late-by = RETARD { $duration }
+
+## Ce qui s'est passé, en peu de mots : objets, SMS, messagerie
+
+call =
+    { $known ->
+        [yes] Appel au { $number }
+       *[no] Appel d'urgence
+    }
+short-started = { call }
+short-ended = { call } terminé
+short-ended-after = { call } terminé après { $duration }
+short-event = { call }, événement "{ $kind }"
+short-unknown-event = { call }, événement inconnu
+short-unreadable = Appel d'urgence, détails illisibles
+short-drill = Exercice, pas un appel réel
+
+## Ce qui s'est passé, en une phrase
+
+headline-started =
+    { $known ->
+        [yes] Le { $number } a été composé dans Microsoft Teams.
+       *[no] Un numéro d'urgence a été composé dans Microsoft Teams.
+    }
+headline-ended =
+    { $known ->
+        [yes] L'appel au { $number } dans Microsoft Teams est terminé.
+       *[no] L'appel d'urgence dans Microsoft Teams est terminé.
+    }
+headline-ended-after =
+    { $known ->
+        [yes] L'appel au { $number } dans Microsoft Teams s'est terminé après { $duration }.
+       *[no] L'appel d'urgence dans Microsoft Teams s'est terminé après { $duration }.
+    }
+headline-event =
+    { $known ->
+        [yes] Microsoft Teams a signalé "{ $kind }" pour un appel au { $number }. Le sens de cet événement n'est pas connu ici.
+       *[no] Microsoft Teams a signalé "{ $kind }" pour un appel d'urgence. Le sens de cet événement n'est pas connu ici.
+    }
+headline-unknown-event =
+    { $known ->
+        [yes] Microsoft Teams a signalé un événement sans type pour un appel au { $number }.
+       *[no] Microsoft Teams a signalé un événement sans type pour un appel d'urgence.
+    }
+headline-unreadable = Un appel d'urgence a été passé sous la stratégie { $policy } ; les détails n'ont pas pu être lus.
+headline-drill = Ceci est un exercice. Personne n'a passé d'appel d'urgence.
+
+## Libellés
+
+label-caller = Appelant
+label-account = Compte
+label-callback = Rappeler
+label-international = International
+label-dialled = Numéro composé
+label-location = Lieu
+label-coordinates = Coordonnées
+label-time = Heure
+label-started = Début
+label-duration = Durée
+label-received = Reçu
+label-policy = Stratégie
+label-tenant = Locataire
+label-call = ID de l'appel
+labelled = { $label } : { $value }
+
+## Détails
+
+unknown-caller = appelant inconnu
+call-back = Rappeler { $number }
+no-callback = Aucun numéro à rappeler
+no-location = LIEU MANQUANT
+not-given = NON INDIQUÉ
+not-readable = ILLISIBLE
+under-policy = Stratégie { $policy }
+county = Comté : { $county }
+house = Numéro { $number }
+# Précède l'étage ou la salle quand ils sont donnés sans mots.
+unit = Étage/salle { $unit }
+
+## Avertissements
+
+warning-drill = EXERCICE : ce message éprouve le chemin d'une alerte. Notez seulement qu'il est arrivé.
+warning-test = TEST : le { $number } est un numéro de test.
+warning-unverified = NON VÉRIFIÉE : la signature de Microsoft sur cette notification n'a pas pu être contrôlée. Agissez quand même.
+warning-unverified-test = NON VÉRIFIÉE : la signature de Microsoft sur cette notification n'a pas pu être contrôlée.
+warning-no-content = DÉTAILS ILLISIBLES : la notification n'en contenait pas. { ask }
+warning-undecryptable = DÉTAILS ILLISIBLES : ils n'ont pas pu être déchiffrés. { ask }
+warning-unparseable = DÉTAILS ILLISIBLES : ils n'ont pas la forme attendue. { ask }
+ask = Regardez la conversation de sécurité dans Teams, ou demandez au responsable de la téléphonie qui a appelé.
+warning-no-location = LIEU MANQUANT : Teams n'a envoyé aucun lieu pour cet appel.
+warning-no-street = PAS DE RUE : le lieu ci-dessus est tout ce que Teams a envoyé.
+warning-late = EN RETARD : cela s'est passé { $duration } avant la création de ce message.
+registered-location = Le lieu est celui que Teams a envoyé. Ce peut être le lieu enregistré de l'appelant et non l'endroit où il se trouve.
+
+## Ce qui, dans un exercice, tient lieu des données d'un appel
+
+drill-caller = (nom de l'appelant)
+drill-account = (compte de l'appelant)
+drill-callback = (numéro à rappeler)
+drill-street = (numéro et rue)
+drill-unit = (étage et salle)
+drill-city = (ville)
+
+## Temps. $weekday va de 1 pour lundi à 7, $month de 1 à 12 ; $time est l'heure avec son fuseau.
+
+moment = { weekday } { $day } { month } { $year }, { $time }
+weekday =
+    { $weekday ->
+        [1] lundi
+        [2] mardi
+        [3] mercredi
+        [4] jeudi
+        [5] vendredi
+        [6] samedi
+       *[7] dimanche
+    }
+month =
+    { $month ->
+        [1] janvier
+        [2] février
+        [3] mars
+        [4] avril
+        [5] mai
+        [6] juin
+        [7] juillet
+        [8] août
+        [9] septembre
+        [10] octobre
+        [11] novembre
+       *[12] décembre
+    }
+at = À { $time }
+received-at = Reçu à { $time }
+before = { $duration } avant la création de ce message
+ahead = { $duration } en avance sur l'horloge de ce système
+
+duration-seconds =
+    { $count ->
+        [one] { $count } seconde
+       *[other] { $count } secondes
+    }
+duration-minutes =
+    { $count ->
+        [one] { $count } minute
+       *[other] { $count } minutes
+    }
+duration-hours =
+    { $count ->
+        [one] { $count } heure
+       *[other] { $count } heures
+    }
+duration-days =
+    { $count ->
+        [one] { $count } jour
+       *[other] { $count } jours
+    }
+duration-pair = { $longer } { $shorter }
+short-seconds = { $count } s
+short-minutes = { $count } min
+short-hours = { $count } h
+short-days = { $count } j
+
+## Nombres
+
+decimal-mark = ,
+coordinates = { $latitude } ; { $longitude }

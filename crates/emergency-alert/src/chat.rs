@@ -1,0 +1,108 @@
+//! The alert as a message in a chat.
+
+use serde::Serialize;
+
+use crate::address::Address;
+use crate::alert::Alert;
+use crate::moment;
+use crate::summary::{summary, tags};
+use crate::text::{CUT_MARK, clean, cut};
+use crate::warnings::warnings;
+
+/// The longest title, in bytes.
+const MAX_TITLE_BYTES: usize = 250;
+
+/// The longest description, in bytes.
+const MAX_DESCRIPTION_BYTES: usize = 8_000;
+
+/// The longest value on a line, in bytes.
+const MAX_VALUE_BYTES: usize = 400;
+
+/// The member `content` of a custom notification of Amazon Q Developer in chat applications.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chat {
+    /// `client-markdown`
+    pub text_type: &'static str,
+    /// One line.
+    pub title: String,
+    /// A list of lines. Of Markdown only what Slack and Microsoft Teams both show alike.
+    pub description: String,
+}
+
+impl Chat {
+    /// The message for an alert.
+    pub(crate) fn of(alert: &Alert) -> Self {
+        let description = lines(alert).into_iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n");
+        Self {
+            text_type: "client-markdown",
+            title: cut(&summary(alert, alert.wording(), text), MAX_TITLE_BYTES, CUT_MARK),
+            description: cut(&description, MAX_DESCRIPTION_BYTES, CUT_MARK),
+        }
+    }
+}
+
+fn lines(alert: &Alert) -> Vec<String> {
+    let (document, wording) = (alert.document(), alert.wording());
+    let address = Address::new(&document.location, text, wording);
+    let number = value(document.number_dialed.as_ref());
+    let labelled = |label: &str, value: Option<String>| value.map(|value| wording.labelled(label, &value));
+    let mut lines = vec![format!("{}{}", tags(alert, wording), alert.headline(text))];
+    if alert.degraded_reason().is_none() {
+        lines.push(callback(alert));
+    }
+    lines.extend(labelled("label-caller", value(document.caller.display_name.as_ref())));
+    lines.extend(labelled("label-account", value(document.caller.upn.as_ref())));
+    lines.extend(labelled("label-location", address.one_line()));
+    lines.extend(document.map_url.clone());
+    if let Some(occurred) = document.occurred_at {
+        let (moment, _) = moment::in_zone(occurred, alert.time_zone());
+        lines.push(wording.labelled("label-time", &wording.moment(&moment)));
+    }
+    lines.extend(warnings(alert, wording, &address, number.as_deref().unwrap_or_default()));
+    lines.extend(labelled("label-policy", value(Some(&document.policy_name))));
+    lines.extend(labelled("label-call", value(document.call_id.as_ref())));
+    lines
+}
+
+fn callback(alert: &Alert) -> String {
+    let wording = alert.wording();
+    let Some(number) = value(alert.document().caller.phone_number.as_ref()) else {
+        return wording.say("no-callback");
+    };
+    let shown =
+        alert.international_callback().map(|international| international.shown).filter(|shown| *shown != number);
+    let both = shown.map_or_else(|| number.clone(), |shown| format!("{number} ({shown})"));
+    wording.labelled("label-callback", &both)
+}
+
+fn value(given: Option<&String>) -> Option<String> {
+    let value = cut(&text(given?), MAX_VALUE_BYTES, CUT_MARK);
+    (!value.is_empty()).then_some(value)
+}
+
+/// Text that a chat shows as it is. In Slack and Teams the characters replaced here make links, mentions and emphasis,
+/// which a name must not.
+fn text(given: &str) -> String {
+    let plain = |c| match c {
+        '<' => '‹',
+        '>' => '›',
+        '*' => '∗',
+        '`' => '\'',
+        c => c,
+    };
+    clean(given).chars().map(plain).collect::<String>().replace("](", "] (")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_becomes_a_link_a_mention_or_emphasis() {
+        assert_eq!(
+            text("<!channel> *Ann* `x` [call me](https://evil.example)\n# head"),
+            "‹!channel› ∗Ann∗ 'x' [call me] (https://evil.example) # head"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! The alert on one line: flags, number dialled, who and where.
+
+use crate::address::Address;
+use crate::alert::Alert;
+use crate::text::{Alphabet, cut};
+use crate::wording::{Occasion, Wording};
+
+/// The longest number or event type, in bytes.
+const MAX_NUMBER_BYTES: usize = 20;
+
+/// The longest name, in bytes.
+const MAX_NAME_BYTES: usize = 30;
+
+/// The whole line, most telling part first, since the end may be cut.
+pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
+    let headline = short_headline(alert, wording, alphabet);
+    // There is nobody and no place in a drill, nor in a call that cannot be read.
+    let about = if alert.document().is_drill || alert.degraded_reason().is_some() {
+        alert.policy(alphabet, wording)
+    } else {
+        Some([vec![who(alert, wording, alphabet)], places(alert, wording, alphabet)].concat().join(", "))
+    };
+    let line = about.map_or_else(|| headline.clone(), |about| wording.joined(&headline, &about));
+    alphabet(&format!("{}{line}", tags(alert, wording)))
+}
+
+/// What the reader must know before anything else, each in brackets.
+pub(crate) fn tags(alert: &Alert, wording: &Wording) -> String {
+    let document = alert.document();
+    let tags = [
+        (document.is_drill, "tag-drill"),
+        (document.is_test && !document.is_drill, "tag-test"),
+        (!document.verified, "tag-unverified"),
+        (alert.lateness().is_some(), "tag-late"),
+    ];
+    let mut line = String::new();
+    for (_, tag) in tags.iter().filter(|(shown, _)| *shown) {
+        line.extend(["[", &wording.say(tag), "] "]);
+    }
+    line
+}
+
+/// What happened.
+fn short_headline(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
+    let document = alert.document();
+    let number = bounded(document.number_dialed.as_ref(), alphabet, MAX_NUMBER_BYTES);
+    let kind = bounded(document.event_type.as_ref(), alphabet, MAX_NUMBER_BYTES);
+    let occasion = match alert.occasion() {
+        Occasion::Other(_) => Occasion::Other(kind.as_deref()),
+        occasion => occasion,
+    };
+    wording.short_headline(occasion, number.as_deref())
+}
+
+fn who(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
+    let caller = &alert.document().caller;
+    [&caller.display_name, &caller.upn, &caller.phone_number]
+        .into_iter()
+        .find_map(|text| bounded(text.as_ref(), alphabet, MAX_NAME_BYTES))
+        .unwrap_or_else(|| wording.say("unknown-caller"))
+}
+
+fn places(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> Vec<String> {
+    let address = Address::new(&alert.document().location, alphabet, wording);
+    let places = [address.shortest(), address.more()].concat();
+    if places.is_empty() {
+        return [Some(wording.say("no-location")), alert.policy(alphabet, wording)].into_iter().flatten().collect();
+    }
+    places.into_iter().map(str::to_owned).collect()
+}
+
+fn bounded(text: Option<&String>, alphabet: Alphabet, max: usize) -> Option<String> {
+    let text = cut(&alphabet(text?), max, "...");
+    (!text.is_empty()).then_some(text)
+}
