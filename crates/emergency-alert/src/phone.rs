@@ -3,7 +3,6 @@
 mod country;
 
 use phonenumber::country::Id;
-use phonenumber::metadata::DATABASE;
 use phonenumber::{Mode, PhoneNumber};
 
 use crate::text::clean;
@@ -36,13 +35,12 @@ pub(crate) fn international(number: &str, country: Option<&str>) -> Option<Inter
         let keeps_zero = written.optional_zero && e164(&found)[1..] == *digits;
         return (!keeps_zero).then(|| written.found(&found));
     }
-    let home = country.and_then(country::id);
     let prefixed = digits.strip_prefix("00");
-    let found = match (home.and_then(|home| national(digits, home)), worldwide(prefixed.unwrap_or(digits))) {
+    let near = country.and_then(country::id).and_then(|country| national(digits, country));
+    let found = match (near, worldwide(prefixed.unwrap_or(digits))) {
         (Some(near), Some(far)) => (e164(&near) == e164(&far)).then_some(near)?,
         (Some(near), None) => near,
-        (None, Some(far)) => (prefixed.is_some() || home.is_some_and(|home| shares_code(&far, home))).then_some(far)?,
-        (None, None) => return None,
+        (None, far) => far.filter(|_| prefixed.is_some())?,
     };
     Some(written.found(&found))
 }
@@ -67,8 +65,9 @@ impl Written {
         let text = text.strip_prefix("tel:").unwrap_or(&text);
         let end = text.find(|c: char| c.is_alphabetic() || matches!(c, ';' | '#')).unwrap_or(text.len());
         let (main, rest) = text.split_at(end);
+        let extension = if rest.is_empty() { None } else { Some(extension(rest)?) };
         let optional_zero = main.contains("(0)");
-        let mut written = Self { plus: false, optional_zero, digits: String::new(), extension: extension(rest)? };
+        let mut written = Self { plus: false, optional_zero, digits: String::new(), extension };
         for c in main.chars() {
             match c {
                 '0'..='9' => written.digits.push(c),
@@ -92,14 +91,11 @@ impl Written {
     }
 }
 
-/// Reads what follows the number: nothing, or an extension. `None` for anything else.
-fn extension(rest: &str) -> Option<Option<String>> {
-    if rest.is_empty() {
-        return Some(None);
-    }
+/// Reads the extension that follows a number.
+fn extension(rest: &str) -> Option<String> {
     let digits = [";ext=", "extension", "ext.", "ext", "x", "#"].iter().find_map(|label| rest.strip_prefix(label))?;
     let digits = digits.trim();
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Some(digits.to_owned()))
+    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.to_owned())
 }
 
 /// Reads `digits` as country code and national number.
@@ -111,7 +107,7 @@ fn worldwide(digits: &str) -> Option<PhoneNumber> {
     matches!(rest, "" | "0").then_some(number).filter(is_sound)
 }
 
-/// Reads `digits` as somebody in the country would dial them.
+/// Reads `digits` as somebody in the country would dial them, or with its country code in front.
 fn national(digits: &str, country: Id) -> Option<PhoneNumber> {
     let number = phonenumber::parse(Some(country), digits).ok()?;
     digits.ends_with(&number.national().to_string()).then_some(number).filter(is_sound)
@@ -124,11 +120,6 @@ fn is_sound(number: &PhoneNumber) -> bool {
 
 fn e164(number: &PhoneNumber) -> String {
     number.format().mode(Mode::E164).to_string()
-}
-
-/// Whether the number is in the numbering plan of the country, which may have several countries.
-fn shares_code(number: &PhoneNumber, country: Id) -> bool {
-    DATABASE.by_id(country.as_ref()).is_some_and(|plan| plan.country_code() == number.code().value())
 }
 
 #[cfg(test)]
