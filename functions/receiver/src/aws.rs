@@ -1,6 +1,6 @@
 //! The outside as it is: AWS's services through their SDK, and Entra over HTTP.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_config::{SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -17,7 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    outside::{CallFailed, FetchSigningKeys, FindPublished, MarkPublished, Publish, PutEvents, ReadKeyring},
+    outside::{
+        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, Publish, PutEvents, ReadKeyring,
+        RememberStart,
+    },
 };
 
 /// How long Entra may take: it is asked while Graph waits.
@@ -96,29 +99,58 @@ impl FetchSigningKeys for Aws {
     }
 }
 
-/// The key of an alert's mark in the state table.
-fn mark_key(hash: &str) -> [(&'static str, AttributeValue); 2] {
-    [("pk", AttributeValue::S(format!("alert#{hash}"))), ("sk", AttributeValue::S("published".to_owned()))]
+/// Items of the state table that are the receiver's: its role may touch no other partition keys.
+const PUBLISHED: &str = "published";
+const STARTED: &str = "started";
+
+/// When a call started.
+const STARTED_AT: &str = "startedAt";
+
+fn key(hash: &str, sort: &str) -> HashMap<String, AttributeValue> {
+    let text = |text: String| AttributeValue::S(text);
+    [("pk".to_owned(), text(format!("alert#{hash}"))), ("sk".to_owned(), text(sort.to_owned()))].into()
+}
+
+impl Aws {
+    async fn get(&self, hash: &str, sort: &str) -> Result<Option<HashMap<String, AttributeValue>>, CallFailed> {
+        let request = self.dynamodb.get_item().table_name(&self.state_table_name).consistent_read(true);
+        let answer = request.set_key(Some(key(hash, sort))).send().await.map_err(|error| failed("GetItem", &error))?;
+        Ok(answer.item)
+    }
+
+    async fn put(&self, mut item: HashMap<String, AttributeValue>, until: Timestamp) -> Result<(), CallFailed> {
+        item.insert("expiresAt".to_owned(), AttributeValue::N(until.as_second().to_string()));
+        let request = self.dynamodb.put_item().table_name(&self.state_table_name).set_item(Some(item));
+        request.send().await.map_err(|error| failed("PutItem", &error))?;
+        Ok(())
+    }
 }
 
 impl FindPublished for Aws {
     async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
-        let request = self.dynamodb.get_item().table_name(&self.state_table_name).consistent_read(true);
-        let request = request.set_key(Some(mark_key(hash).map(|(name, value)| (name.to_owned(), value)).into()));
-        let answer = request.send().await.map_err(|error| failed("GetItem", &error))?;
-        Ok(answer.item.is_some())
+        Ok(self.get(hash, PUBLISHED).await?.is_some())
     }
 }
 
 impl MarkPublished for Aws {
     async fn mark_published(&self, hash: &str, until: Timestamp) -> Result<(), CallFailed> {
-        let mut request = self.dynamodb.put_item().table_name(&self.state_table_name);
-        for (name, value) in mark_key(hash) {
-            request = request.item(name, value);
-        }
-        let request = request.item("expiresAt", AttributeValue::N(until.as_second().to_string()));
-        request.send().await.map_err(|error| failed("PutItem", &error))?;
-        Ok(())
+        self.put(key(hash, PUBLISHED), until).await
+    }
+}
+
+impl FindStart for Aws {
+    async fn find_start(&self, call: &str) -> Result<Option<Timestamp>, CallFailed> {
+        let Some(item) = self.get(call, STARTED).await? else { return Ok(None) };
+        let start = item.get(STARTED_AT).and_then(|start| start.as_s().ok()?.parse().ok());
+        start.map(Some).ok_or_else(|| CallFailed("GetItem: the item holds no time".to_owned()))
+    }
+}
+
+impl RememberStart for Aws {
+    async fn remember_start(&self, call: &str, start: Timestamp, until: Timestamp) -> Result<(), CallFailed> {
+        let mut item = key(call, STARTED);
+        item.insert(STARTED_AT.to_owned(), AttributeValue::S(start.to_string()));
+        self.put(item, until).await
     }
 }
 

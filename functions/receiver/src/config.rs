@@ -42,8 +42,13 @@ impl Config {
             client_id: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
             login_endpoint: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
-            alert_settings: Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"), "")
-                .map_err(SettingError::sentence)?,
+            alert_settings: Settings::parse(
+                &text("TEST_NUMBERS"),
+                &text("TIME_ZONE"),
+                &text("LANGUAGE"),
+                &text("MAP_LINK"),
+            )
+            .map_err(SettingError::sentence)?,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             state_table_name: environment.text("STATE_TABLE_NAME")?,
             alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
@@ -58,7 +63,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 13] = [
+    const GOOD: [(&str, &str); 14] = [
         ("TENANT_ID", "11111111-2222-3333-4444-555555555555"),
         ("CLIENT_ID", "cccccccc-2222-3333-4444-555555555555"),
         ("POLICY_NAMES", "Global, Site"),
@@ -66,6 +71,7 @@ mod tests {
         ("TEST_NUMBERS", "933"),
         ("TIME_ZONE", "America/New_York"),
         ("LANGUAGE", "en"),
+        ("MAP_LINK", "none"),
         ("KEYRING_SECRET_ID", "keyring"),
         ("STATE_TABLE_NAME", "state"),
         ("ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:1:alert"),
@@ -99,6 +105,7 @@ mod tests {
             ("TEST_NUMBERS", "nine", "TestNumbers"),
             ("TIME_ZONE", "Atlantis/Poseidonis", "TimeZone"),
             ("LANGUAGE", "tlh", "Language"),
+            ("MAP_LINK", "http://maps.example", "MapLink"),
         ] {
             let sentence = read(variable, Some(value)).unwrap_err().to_string();
             assert!(sentence.contains(parameter) && !sentence.contains('\n'), "{sentence}");
@@ -106,8 +113,13 @@ mod tests {
     }
 
     #[test]
+    fn without_a_map_link_there_is_the_usual_map() {
+        assert!(read("MAP_LINK", None).is_ok());
+    }
+
+    #[test]
     fn what_the_template_sets_must_be_there() {
-        for (variable, _) in &GOOD[7..] {
+        for (variable, _) in &GOOD[8..] {
             assert!(read(variable, None).unwrap_err().to_string().contains(variable), "{variable}");
         }
     }

@@ -1,26 +1,20 @@
-//! Handing alerts over: look up, publish, then mark and tell the machines.
+//! Handing alerts over: to people through SNS, to machines through the event bus.
 
-use std::collections::HashSet;
-
-use emergency_alert::Alert;
+use emergency_alert::{Alert, Audience};
 use futures::{StreamExt as _, future::join_all, stream};
-use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{event::BusEvent, publication::Publication};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     batch,
     config::Config,
-    outside::{CallFailed, FindPublished, MarkPublished, Publish, PutEvents},
-    reading::hash,
+    outside::{CallFailed, FindPublished, FindStart, Publish, PutEvents},
+    remembering::leave_out_duplicates,
     schedule::Schedule,
 };
 
-/// How long a published alert is remembered: Graph retries for 4 hours, and a validation token lives for a day.
-const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(48);
-
 /// How many calls of one kind are under way at once.
-const AT_ONCE: usize = 16;
+pub(crate) const AT_ONCE: usize = 16;
 
 /// How often an alert is offered to SNS in one invocation.
 const PUBLISH_ATTEMPTS: u32 = 3;
@@ -28,8 +22,15 @@ const PUBLISH_ATTEMPTS: u32 = 3;
 /// An alert on its way out.
 pub(crate) struct Outgoing {
     pub(crate) alert: Alert,
-    hash: String,
+    pub(crate) hash: String,
     publication: Publication,
+}
+
+impl Outgoing {
+    /// An alert that nobody changes any more; the hash is that of its deduplication key.
+    pub(crate) fn new(alert: Alert, hash: String) -> Self {
+        Self { publication: Publication::of(&alert), alert, hash }
+    }
 }
 
 /// What became of alerts.
@@ -38,7 +39,7 @@ pub(crate) struct HandedOver {
     pub(crate) published: Vec<Outgoing>,
     pub(crate) duplicates: usize,
     pub(crate) failed: usize,
-    /// How often the table could not be asked; those alerts were published anyway.
+    /// How many questions the table did not answer; those alerts were published anyway.
     pub(crate) lookups_failed: usize,
 }
 
@@ -47,12 +48,13 @@ pub(crate) struct HandedOver {
 pub(crate) async fn publish_new(
     alerts: Vec<Alert>,
     config: &Config,
-    outside: &(impl FindPublished + Publish),
+    outside: &(impl FindPublished + FindStart + Publish),
     schedule: &Schedule,
 ) -> HandedOver {
     let mut handed_over = HandedOver::default();
     let fresh = leave_out_duplicates(alerts, outside, schedule.deduplicated, &mut handed_over).await;
-    let (tests, calls): (Vec<_>, Vec<_>) = fresh.into_iter().partition(|outgoing| outgoing.alert.is_test());
+    let (tests, calls): (Vec<_>, Vec<_>) =
+        fresh.into_iter().partition(|outgoing| outgoing.alert.audience() == Audience::Test);
     let (calls, tests) = tokio::join!(
         publish(calls, &config.alert_topic_arn, outside, schedule.published),
         publish(tests, &config.test_topic_arn, outside, schedule.published),
@@ -62,42 +64,6 @@ pub(crate) async fn publish_new(
         handed_over.failed += failed;
     }
     handed_over
-}
-
-async fn leave_out_duplicates(
-    alerts: Vec<Alert>,
-    outside: &impl FindPublished,
-    deadline: Instant,
-    handed_over: &mut HandedOver,
-) -> Vec<Outgoing> {
-    let mut seen = HashSet::new();
-    let mut candidates = Vec::new();
-    for alert in alerts {
-        let hash = hash(&[alert.deduplication_key().as_bytes()]);
-        if seen.insert(hash.clone()) {
-            candidates.push(Outgoing { publication: Publication::of(&alert), alert, hash });
-        } else {
-            handed_over.duplicates += 1;
-        }
-    }
-    let lookups = candidates.iter().map(|candidate| timeout_at(deadline, outside.is_published(&candidate.hash)));
-    let known: Vec<_> = stream::iter(lookups).buffered(AT_ONCE).collect().await;
-    let mut fresh = Vec::new();
-    for (candidate, known) in candidates.into_iter().zip(known) {
-        match known.unwrap_or(Err(CallFailed::late())) {
-            Ok(true) => {
-                handed_over.duplicates += 1;
-                continue;
-            }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the state table cannot be read: publishing without knowing of duplicates");
-                handed_over.lookups_failed += 1;
-            }
-        }
-        fresh.push(candidate);
-    }
-    fresh
 }
 
 /// Gives what is published, and how many are not.
@@ -145,26 +111,6 @@ async fn attempt(
         results.unwrap_or_else(|_| vec![Err(CallFailed::late()); batch.len()])
     });
     stream::iter(calls).buffered(AT_ONCE).concat().await
-}
-
-/// Marks published alerts. Gives how many could not be: Graph's next delivery of those alerts again.
-pub(crate) async fn mark(
-    published: &[Outgoing],
-    outside: &impl MarkPublished,
-    now: Timestamp,
-    deadline: Instant,
-) -> usize {
-    let until = now + REMEMBERED_FOR;
-    let marks = published.iter().map(|outgoing| timeout_at(deadline, outside.mark_published(&outgoing.hash, until)));
-    let results: Vec<_> = stream::iter(marks).buffered(AT_ONCE).collect().await;
-    let mut failed = 0;
-    for result in results {
-        if let Err(error) = result.unwrap_or(Err(CallFailed::late())) {
-            tracing::error!(%error, "a published alert was not marked: a further delivery would alert again");
-            failed += 1;
-        }
-    }
-    failed
 }
 
 /// Puts events on the bus. Gives how many could not be.

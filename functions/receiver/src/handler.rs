@@ -9,11 +9,12 @@ use crate::{
     authenticating::Judge,
     config::Config,
     events::subscription_lifecycle,
-    handing_over::{mark, publish_new, put_events},
+    handing_over::{publish_new, put_events},
     http::{Purpose, Request, Response},
     keyring_cache::KeyringCache,
     live_signing_keys::LiveSigningKeys,
     outside::Outside,
+    remembering::{mark, remember_starts},
     schedule::Schedule,
     telemetry::Tally,
 };
@@ -99,8 +100,9 @@ impl<O: Outside> Receiver<O> {
         }
         others.extend(tally.reject(&sorted.rejected, now));
         // Calls go by themselves: what strangers make us say must not stand in their way.
-        (tally.marks_failed, tally.events_failed, _) = tokio::join!(
+        (tally.marks_failed, tally.starts_failed, tally.events_failed, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
+            remember_starts(&handed_over.published, &self.outside, now, schedule.recorded),
             put_events(&calls, &self.outside, schedule.recorded),
             put_events(&others, &self.outside, schedule.recorded),
         );

@@ -12,7 +12,9 @@ pub mod keyring_cache;
 pub mod live_signing_keys;
 pub mod outside;
 mod reading;
+pub mod rehearsal;
 mod rejection;
+mod remembering;
 mod schedule;
 mod telemetry;
 

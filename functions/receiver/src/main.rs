@@ -6,7 +6,7 @@ use aws_config::retry::RetryConfig;
 use jiff::Timestamp;
 use lambda_edge::environment::Environment;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use receiver::{Config, Receiver, aws::Aws, http::Response};
+use receiver::{Config, Receiver, aws::Aws, http::Response, rehearsal::rehearse};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,6 +14,9 @@ async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let config = Config::read(&Environment(&|variable| std::env::var(variable).ok()))
         .inspect_err(|error| tracing::error!("the function cannot start: {error}"))?;
+    // Nothing waits for it. While a function starts, AWS gives it more than its share of processors.
+    let settings = config.alert_settings.clone();
+    std::thread::spawn(move || rehearse(&settings, Timestamp::now()));
     let retries = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(50));
     let sdk = lambda_edge::aws::sdk_config(Duration::from_millis(500), Duration::from_millis(700), retries).await;
     let receiver = Receiver::new(config.clone(), Aws::new(&sdk, &config), write_line);

@@ -47,6 +47,23 @@ pub trait MarkPublished {
     fn mark_published(&self, hash: &str, until: Timestamp) -> impl Future<Output = Result<(), CallFailed>>;
 }
 
+/// Looks up when a call started: DynamoDB's `GetItem`.
+pub trait FindStart {
+    /// When the call with this hash started, if that is remembered.
+    fn find_start(&self, call: &str) -> impl Future<Output = Result<Option<Timestamp>, CallFailed>>;
+}
+
+/// Remembers when a call started: DynamoDB's `PutItem`.
+pub trait RememberStart {
+    /// Remembers the start of the call with this hash until the given time.
+    fn remember_start(
+        &self,
+        call: &str,
+        start: Timestamp,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<(), CallFailed>>;
+}
+
 /// Publishes to a topic: SNS's `Publish` and `PublishBatch`.
 pub trait Publish {
     /// Publishes up to [`crate::batch::ENTRIES`] messages to one topic. One result for each, in their order.
@@ -60,6 +77,12 @@ pub trait PutEvents {
 }
 
 /// Everything outside.
-pub trait Outside: ReadKeyring + FetchSigningKeys + FindPublished + MarkPublished + Publish + PutEvents {}
+pub trait Outside:
+    ReadKeyring + FetchSigningKeys + FindPublished + FindStart + MarkPublished + RememberStart + Publish + PutEvents
+{
+}
 
-impl<T: ReadKeyring + FetchSigningKeys + FindPublished + MarkPublished + Publish + PutEvents> Outside for T {}
+impl<T> Outside for T where
+    T: ReadKeyring + FetchSigningKeys + FindPublished + FindStart + MarkPublished + RememberStart + Publish + PutEvents
+{
+}

@@ -64,6 +64,118 @@ async fn a_duplicate_is_published_once_however_it_was_encrypted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_ended_call_says_when_it_started_and_how_long_it_took() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    world.later(95);
+    assert_eq!(world.deliver(&[Call::new("call-1").ended_after(95)]).await, 202);
+    let end = &world.published()[1];
+    let document = end.document();
+    assert_eq!((&document["callId"], &document["eventType"]), (&json!("call-1"), &json!("callEnded")));
+    assert_eq!((&document["startedAt"], &document["durationSeconds"]), (&json!("2025-11-24T15:59:58Z"), &json!(95)));
+    for protocol in ["email", "sms"] {
+        assert!(end.body(protocol).contains("ended after"), "{}", end.body(protocol));
+    }
+    assert_eq!(world.events("Emergency Call")[1], document);
+    world.deliver(&[Call::new("call-1").ended_after(95)]).await;
+    assert_eq!(world.published().len(), 2, "a duplicate is one with a duration, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_without_a_known_start_has_no_duration() {
+    for (seen, end) in [
+        (Call::new("call-2"), Call::new("call-1").ended_after(95)),
+        (Call::new("call-1").event("callHeld"), Call::new("call-1").ended_after(95)),
+        (Call::new("call-1").tenant(OTHER_TENANT).policy("Site"), Call::new("call-1").ended_after(95)),
+    ] {
+        let world = World::new();
+        let tokens = || Some([TENANT, OTHER_TENANT].map(|tenant| support::token(tenant, json!({}))).to_vec());
+        assert_eq!(world.deliver_with(&[seen], tokens()).await, 202);
+        assert_eq!(world.deliver_with(&[end], tokens()).await, 202);
+        assert_eq!(world.published().len(), 2);
+        let document = world.published()[1].document();
+        assert_eq!((&document["startedAt"], &document["durationSeconds"]), (&Value::Null, &Value::Null));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_comes_before_its_start_holds_nothing_up() {
+    let world = World::new();
+    assert_eq!(world.deliver(&[Call::new("call-1").ended_after(95)]).await, 202);
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+    let events: Vec<_> = world.published().iter().map(|message| message.document()["eventType"].clone()).collect();
+    assert_eq!(events, ["callEnded", "callStarted"]);
+    assert_eq!(world.published()[0].document()["durationSeconds"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_and_end_in_one_request_belong_together() {
+    let (start, end) = (|| Call::new("call-1"), || Call::new("call-1").ended_after(95));
+    for calls in [[start(), end()], [end(), start()]] {
+        let world = World::new();
+        assert_eq!(world.deliver(&calls).await, 202);
+        let documents: Vec<_> = world.published().iter().map(support::Published::document).collect();
+        let end = documents.iter().find(|document| document["eventType"] == "callEnded").unwrap();
+        assert_eq!((documents.len(), &end["durationSeconds"]), (2, &json!(95)));
+        assert_eq!(world.calls("find_start"), 0, "the table need not be asked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_state_table_an_ended_call_has_no_duration_and_goes_out_all_the_same() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::new();
+        world.deliver(&[Call::new("call-1")]).await;
+        world.fault("find_start", fault);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(world.deliver(&[Call::new("call-1").ended_after(95)]).await, 202);
+        assert!(begun.elapsed().as_millis() <= 200, "{:?}", begun.elapsed());
+        assert_eq!(world.published()[1].document()["durationSeconds"], Value::Null);
+        assert_eq!(world.metric("StateTableFailures").unwrap()["StateTableFailures"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_cannot_be_remembered_is_counted_and_nothing_else() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::new();
+        world.fault("remember_start", fault);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!((world.published().len(), world.marks().len(), world.starts().len()), (1, 1, 0));
+        assert_eq!(world.events("Emergency Call").len(), 1);
+        assert_eq!(world.metric("StateTableFailures").unwrap()["StateTableFailures"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_remembered_by_a_hash_and_only_once_it_is_published() {
+    let world = World::new();
+    world.fault("publish", Fault::Fails);
+    world.deliver(&[Call::new("call-1")]).await;
+    assert!(world.starts().is_empty());
+    world.mend("publish");
+    world.deliver(&[Call::new("call-1")]).await;
+    assert!(matches!(&world.starts()[..], [call] if call.len() == 43 && !call.contains("call-1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_asked_before_a_starting_call_is_published() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    assert_eq!(world.order()[..3], ["read_keyring", "is_published", "publish"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_an_unknown_type_is_passed_on() {
+    let world = World::new();
+    world.deliver(&[Call::new("call-1")]).await;
+    assert_eq!(world.deliver(&[Call::new("call-1").event("callHeld")]).await, 202);
+    let document = world.published()[1].document();
+    assert_eq!((&document["callId"], &document["eventType"]), (&json!("call-1"), &json!("callHeld")));
+    assert_eq!((world.calls("find_start"), world.starts().len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_calls_are_published_in_batches_of_ten() {
     let world = World::new();
     let calls: Vec<_> = (0..23).map(|index| Call::new(&format!("call-{index}"))).collect();
@@ -375,21 +487,23 @@ async fn a_failed_bus_neither_loses_nor_repeats_an_alert() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_hangs_the_answer_comes_within_two_and_a_half_seconds() {
-    for call in ["read_keyring", "fetch_signing_keys", "is_published", "publish", "mark_published", "put_events"] {
+    let table = ["is_published", "find_start", "mark_published", "remember_start"];
+    let calls = [Call::new("call-1"), Call::new("call-2").ended_after(95)];
+    for call in ["read_keyring", "fetch_signing_keys", "publish", "put_events"].iter().chain(&table) {
         let world = World::new();
         world.fault(call, Fault::Hangs);
         let start = tokio::time::Instant::now();
-        world.deliver_with(&[Call::new("call-1")], Some(vec![support::token_of_new_key(TENANT)])).await;
+        world.deliver_with(&calls, Some(vec![support::token_of_new_key(TENANT)])).await;
         assert!(start.elapsed().as_millis() < 2500, "{call}: {:?}", start.elapsed());
     }
     let world = World::new();
-    for call in ["fetch_signing_keys", "is_published", "mark_published", "put_events"] {
+    for call in ["fetch_signing_keys", "put_events"].iter().chain(&table) {
         world.fault(call, Fault::Hangs);
     }
     let start = tokio::time::Instant::now();
-    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![support::token_of_new_key(TENANT)])).await, 202);
+    assert_eq!(world.deliver_with(&calls, Some(vec![support::token_of_new_key(TENANT)])).await, 202);
     assert!(start.elapsed().as_millis() < 2500, "{:?}", start.elapsed());
-    assert_eq!(world.published().len(), 1);
+    assert_eq!(world.published().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -401,6 +515,15 @@ async fn a_handshake_loads_nothing() {
     assert!(ANSWER_HEADERS.iter().all(|(name, value)| answer.headers.get(name) == Some(value)));
     assert_eq!(world.handshake("validationToken=%3Cscript%3E").await.status_code, 400);
     assert!(world.order().is_empty());
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_warmed_up_has_its_keyring() {
+    let world = World::new();
+    world.warm_up().await;
+    world.fault("read_keyring", Fault::Fails);
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+    assert_eq!(world.published().len(), 1, "and nothing of the warming up is published");
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,10 @@ use lambda_edge::{environment::Environment, event::BusEvent, publication::Public
 use receiver::{
     Config, Receiver,
     http::Response,
-    outside::{CallFailed, FetchSigningKeys, FindPublished, MarkPublished, Publish, PutEvents, ReadKeyring},
+    outside::{
+        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, Publish, PutEvents, ReadKeyring,
+        RememberStart,
+    },
 };
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -88,6 +91,14 @@ impl Call {
 
     pub fn event(self, kind: &str) -> Self {
         self.with(|event| event.call.call_event_type = String::from(kind))
+    }
+
+    /// The end of the call, so many seconds after its start.
+    pub fn ended_after(self, seconds: i64) -> Self {
+        self.with(|event| {
+            event.call.call_event_type = String::from("callEnded");
+            event.call.occurred_at += SignedDuration::from_secs(seconds);
+        })
     }
 
     pub fn policy(self, policy: &str) -> Self {
@@ -211,10 +222,15 @@ pub struct Published {
 }
 
 impl Published {
+    /// What subscribers of this protocol get.
+    pub fn body(&self, protocol: &str) -> String {
+        let bodies: Value = serde_json::from_str(&self.message).unwrap();
+        bodies[protocol].as_str().unwrap().to_owned()
+    }
+
     /// The alert document, as subscribers without a body of their own get it.
     pub fn document(&self) -> Value {
-        let bodies: Value = serde_json::from_str(&self.message).unwrap();
-        serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap()
+        serde_json::from_str(&self.body("default")).unwrap()
     }
 }
 
@@ -227,6 +243,7 @@ struct State {
     published: RefCell<Vec<Published>>,
     batches: RefCell<Vec<usize>>,
     marks: RefCell<BTreeSet<String>>,
+    starts: RefCell<HashMap<String, Timestamp>>,
     events: RefCell<Vec<BusEvent>>,
 }
 
@@ -270,6 +287,21 @@ impl MarkPublished for Outside {
     async fn mark_published(&self, hash: &str, _until: Timestamp) -> Result<(), CallFailed> {
         self.0.called("mark_published").await?;
         self.0.marks.borrow_mut().insert(hash.to_owned());
+        Ok(())
+    }
+}
+
+impl FindStart for Outside {
+    async fn find_start(&self, call: &str) -> Result<Option<Timestamp>, CallFailed> {
+        self.0.called("find_start").await?;
+        Ok(self.0.starts.borrow().get(call).copied())
+    }
+}
+
+impl RememberStart for Outside {
+    async fn remember_start(&self, call: &str, start: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
+        self.0.called("remember_start").await?;
+        self.0.starts.borrow_mut().insert(call.to_owned(), start);
         Ok(())
     }
 }
@@ -338,6 +370,10 @@ impl World {
         self.request(json!({"rawQueryString": "", "body": body})).await.status_code
     }
 
+    pub async fn warm_up(&self) {
+        self.receiver.warm_up(self.now.get()).await;
+    }
+
     pub async fn handshake(&self, query: &str) -> Response {
         self.request(json!({"rawQueryString": query})).await
     }
@@ -385,6 +421,11 @@ impl World {
         self.state.marks.borrow().iter().cloned().collect()
     }
 
+    /// The calls whose start is remembered, as the table knows them.
+    pub fn starts(&self) -> Vec<String> {
+        self.state.starts.borrow().keys().cloned().collect()
+    }
+
     pub fn events(&self, detail_type: &str) -> Vec<Value> {
         let events = self.state.events.borrow();
         let events = events.iter().filter(|event| event.detail_type == detail_type);
@@ -423,6 +464,7 @@ fn start(state: &Rc<State>) -> Receiver<Outside> {
         ("TEST_NUMBERS", "933"),
         ("TIME_ZONE", "UTC"),
         ("LANGUAGE", "en"),
+        ("MAP_LINK", "OpenStreetMap"),
         ("KEYRING_SECRET_ID", "the-keyring"),
         ("STATE_TABLE_NAME", "state"),
         ("ALERT_TOPIC_ARN", "alert-topic"),
