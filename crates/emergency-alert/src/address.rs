@@ -1,5 +1,8 @@
 //! How a location is written for people.
 
+use phonenumber::country::Id;
+
+use crate::country;
 use crate::location::Location;
 use crate::text::{Alphabet, CUT_MARK, cut};
 use crate::wording::Wording;
@@ -88,15 +91,18 @@ fn part(text: Option<&String>, alphabet: Alphabet) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// House number, street and suffix. Some senders repeat the first and the last in the street; they are written once.
+/// House number, street and suffix, in the order of the country. Some senders repeat the number and the suffix in the
+/// street; they are written once.
 pub(crate) fn street_line(location: &Location, alphabet: Alphabet) -> Option<String> {
     let street = part(location.street.as_ref(), alphabet)?;
     let words: Vec<String> = street.split(' ').map(str::to_lowercase).collect();
-    let number = part(location.house_number.as_ref(), alphabet)
-        .filter(|number| words.first().is_none_or(|first| *first != number.to_lowercase()));
-    let suffix = part(location.street_suffix.as_ref(), alphabet)
-        .filter(|suffix| words.last().is_none_or(|last| *last != suffix.to_lowercase()));
-    Some([number, Some(street), suffix].into_iter().flatten().collect::<Vec<_>>().join(" "))
+    let repeated = |word: Option<&String>, text: &String| word.is_some_and(|word| *word == text.to_lowercase());
+    let number_first = Order::of(location).number_first;
+    let neighbour = if number_first { words.first() } else { words.last() };
+    let number = part(location.house_number.as_ref(), alphabet).filter(|number| !repeated(neighbour, number));
+    let suffix = part(location.street_suffix.as_ref(), alphabet).filter(|suffix| !repeated(words.last(), suffix));
+    let parts = if number_first { [number, Some(street), suffix] } else { [Some(street), suffix, number] };
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 fn unit_line(location: &Location, alphabet: Alphabet, wording: &Wording) -> Option<String> {
@@ -111,12 +117,60 @@ fn unit_line(location: &Location, alphabet: Alphabet, wording: &Wording) -> Opti
 }
 
 fn city_line(location: &Location, alphabet: Alphabet) -> Option<String> {
-    let region: Vec<String> =
-        [&location.state, &location.postal_code].into_iter().filter_map(|text| part(text.as_ref(), alphabet)).collect();
-    let city = part(location.city.as_ref(), alphabet);
-    let line = [city, (!region.is_empty()).then(|| region.join(" "))];
-    let line: Vec<String> = line.into_iter().flatten().collect();
+    let [city, state, code] =
+        [&location.city, &location.state, &location.postal_code].map(|text| part(text.as_ref(), alphabet));
+    let (before, after) =
+        if Order::of(location).code_first { ([code, city], [state, None]) } else { ([city, None], [state, code]) };
+    let joined = |words: [Option<String>; 2]| words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let line: Vec<String> = [joined(before), joined(after)].into_iter().filter(|part| !part.is_empty()).collect();
     (!line.is_empty()).then(|| line.join(", "))
+}
+
+/// In which order a country writes addresses, as its post wants them (Universal Postal Union, *Postal addressing systems in
+/// member countries*).
+struct Order {
+    /// The house number stands before the street.
+    number_first: bool,
+    /// The postal code stands before the city.
+    code_first: bool,
+}
+
+impl Order {
+    /// The American order where the country is not known or not listed here.
+    fn of(location: &Location) -> Self {
+        match location.country_or_region.as_deref().and_then(country::id) {
+            Some(
+                Id::AT
+                | Id::BE
+                | Id::BG
+                | Id::CH
+                | Id::CZ
+                | Id::DE
+                | Id::DK
+                | Id::EE
+                | Id::ES
+                | Id::FI
+                | Id::GR
+                | Id::HR
+                | Id::IS
+                | Id::IT
+                | Id::LI
+                | Id::LT
+                | Id::NL
+                | Id::NO
+                | Id::PL
+                | Id::PT
+                | Id::RO
+                | Id::RS
+                | Id::SE
+                | Id::SI
+                | Id::SK
+                | Id::TR,
+            ) => Self { number_first: false, code_first: true },
+            Some(Id::FR | Id::LU | Id::MC) => Self { number_first: true, code_first: true },
+            _ => Self { number_first: true, code_first: false },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -174,6 +228,36 @@ mod tests {
         assert_eq!(Address::new(&repeated, clean, &english()).street.as_deref(), Some("725 Microsoft Way ne"));
         let similar = Location { street: Some("7250 Line".to_owned()), ..full() };
         assert_eq!(Address::new(&similar, clean, &english()).street.as_deref(), Some("725 7250 Line NE"));
+    }
+
+    #[test]
+    fn each_country_has_its_order() {
+        let written = |country: &str, street: &str, state: Option<&str>| {
+            let location = Location {
+                house_number: Some("5".to_owned()),
+                street: Some(street.to_owned()),
+                street_suffix: None,
+                city: Some("Ort".to_owned()),
+                state: state.map(ToOwned::to_owned),
+                postal_code: Some("10623".to_owned()),
+                country_or_region: Some(country.to_owned()),
+                ..Location::default()
+            };
+            let address = Address::new(&location, clean, &english());
+            [address.street.unwrap(), address.city.unwrap()]
+        };
+        for (country, street, city) in [
+            ("Deutschland", "Weg 5", "10623 Ort, XX"),
+            ("ES", "Weg 5", "10623 Ort, XX"),
+            ("France", "5 Weg", "10623 Ort, XX"),
+            ("United States", "5 Weg", "Ort, XX 10623"),
+            ("United Kingdom", "5 Weg", "Ort, XX 10623"),
+            ("Nowhere", "5 Weg", "Ort, XX 10623"),
+        ] {
+            assert_eq!(written(country, "Weg", Some("XX")), [street, city], "{country}");
+        }
+        assert_eq!(written("DE", "Weg 5", None), ["Weg 5", "10623 Ort"]);
+        assert_eq!(written("US", "5 Weg", None), ["5 Weg", "Ort, 10623"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod attributes;
 mod audience;
 mod call;
 mod chat;
+mod country;
 mod document;
 mod email;
 mod fields;

@@ -1,10 +1,9 @@
 //! Telephone numbers in the form that reaches them from everywhere, where that form is beyond doubt.
 
-mod country;
-
 use phonenumber::country::Id;
 use phonenumber::{Mode, PhoneNumber};
 
+use crate::country;
 use crate::text::clean;
 
 /// The longest number that is read, in characters.

@@ -312,7 +312,9 @@ mod tests {
                 Expression::Inline(inline) => gap(inline, names),
                 Expression::Select { selector, variants } => {
                     gap(selector, names);
-                    variants.iter().for_each(|variant| gaps(&variant.value, names));
+                    for variant in variants {
+                        gaps(&variant.value, names);
+                    }
                 }
             }
         }

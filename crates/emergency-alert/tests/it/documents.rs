@@ -76,7 +76,7 @@ fn a_flat_document_is_read_completely() {
     assert_eq!(
         document["location"],
         json!({
-            "text": "Contoso GmbH, Haus Süd, 135 Straße des 17. Juni, 3. Stock, Raum 301, Berlin, 10623, Deutschland",
+            "text": "Contoso GmbH, Haus Süd, Straße des 17. Juni 135, 3. Stock, Raum 301, 10623 Berlin, Deutschland",
             "displayName": "Haus Süd",
             "companyName": "Contoso GmbH",
             "houseNumber": "135",

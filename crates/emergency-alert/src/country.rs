@@ -93,7 +93,7 @@ const NAMES: [(Id, &[&str]); 76] = [
 ];
 
 /// The country that `text` names or gives the code of, however it is capitalised and punctuated.
-pub(super) fn id(text: &str) -> Option<Id> {
+pub(crate) fn id(text: &str) -> Option<Id> {
     if text.chars().nth(MAX_CHARS).is_some() {
         return None;
     }
