@@ -7,7 +7,6 @@ use aws_sdk_dynamodb::{
     operation::put_item::{PutItemError, PutItemOutput},
     types::AttributeValue,
 };
-use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -19,13 +18,18 @@ use graph_subscriptions::{
     signing_keys::{self, SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::aws::sdk_config;
+use lambda_edge::{aws::sdk_config, event::BusEvent, publication::Publication};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::{
     check::{live::Watchers, ports::AppSettings},
     config::Config,
+    drill::{
+        live::Sns,
+        ports::{ListSubscribers, Publish, PutCall},
+        subscriber::Subscriber,
+    },
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
         StateTable, Subscribers, Topics, WebIdentity,
@@ -51,6 +55,7 @@ pub struct Live {
     secrets: aws_sdk_secretsmanager::Client,
     table: aws_sdk_dynamodb::Client,
     events: aws_sdk_eventbridge::Client,
+    sns: Sns,
     security_tokens: aws_sdk_sts::Client,
     http: reqwest::Client,
     graph: Graph,
@@ -79,6 +84,7 @@ impl Live {
             secrets: aws_sdk_secretsmanager::Client::new(shared),
             table: aws_sdk_dynamodb::Client::new(shared),
             events: aws_sdk_eventbridge::Client::new(shared),
+            sns: Sns::new(shared),
             security_tokens: aws_sdk_sts::Client::new(shared),
             graph: Graph::new(http.clone(), config.graph.clone()),
             watchers: Watchers::new(&config, shared)?,
@@ -86,6 +92,16 @@ impl Live {
             config,
             random: SystemRandom::new(),
         })
+    }
+
+    async fn put_event(&self, event: &BusEvent) -> Result<(), OutsideError> {
+        let sent = self.events.put_events().entries(event.entry(&self.config.bus_name)).send().await;
+        let output = sent.map_err(|error| outside("EventBridge", &error))?;
+        // A refused entry comes with the status 200.
+        match output.entries().iter().find_map(|entry| entry.error_code()) {
+            Some(code) => Err(OutsideError(format!("EventBridge: {code}"))),
+            None => Ok(()),
+        }
     }
 
     fn key(partition: &str, sort: &str) -> HashMap<String, AttributeValue> {
@@ -319,19 +335,25 @@ impl StateTable for Live {
 impl EventBus for Live {
     async fn put_health(&self, health: &Health) -> Result<(), OutsideError> {
         let detail = serde_json::to_string(health).map_err(|error| OutsideError(error.to_string()))?;
-        let entry = PutEventsRequestEntry::builder()
-            .event_bus_name(&self.config.bus_name)
-            .source("teams-emergency-alerts")
-            .detail_type("Subscription Health")
-            .detail(detail)
-            .build();
-        let sent = self.events.put_events().entries(entry).send().await;
-        let output = sent.map_err(|error| outside("EventBridge", &error))?;
-        // A refused entry comes with the status 200.
-        match output.entries().iter().find_map(|entry| entry.error_code()) {
-            Some(code) => Err(OutsideError(format!("EventBridge: {code}"))),
-            None => Ok(()),
-        }
+        self.put_event(&BusEvent { detail_type: "Subscription Health", detail }).await
+    }
+}
+
+impl PutCall for Live {
+    async fn put_call(&self, event: &BusEvent) -> Result<(), OutsideError> {
+        self.put_event(event).await
+    }
+}
+
+impl Publish for Live {
+    async fn publish(&self, topic_arn: &str, publication: &Publication) -> Result<String, OutsideError> {
+        self.sns.publish(topic_arn, publication).await
+    }
+}
+
+impl ListSubscribers for Live {
+    async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
+        self.sns.list_subscribers(topic_arn).await
     }
 }
 
@@ -386,7 +408,7 @@ fn done_on_condition<R>(sent: Result<PutItemOutput, SdkError<PutItemError, R>>) 
 }
 
 /// What went wrong, from the SDK's structured fields only: its debugging output holds whole answers, and with them secrets.
-fn outside<E, R>(service: &str, error: &SdkError<E, R>) -> OutsideError
+pub(crate) fn outside<E, R>(service: &str, error: &SdkError<E, R>) -> OutsideError
 where
     E: ProvideErrorMetadata,
 {

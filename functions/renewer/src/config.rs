@@ -3,7 +3,7 @@
 use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
-use jiff::{SignedDuration, tz::TimeZone};
+use jiff::SignedDuration;
 use lambda_edge::environment::{Environment, SettingError};
 
 /// What the function is set up to do.
@@ -25,8 +25,8 @@ pub struct Config {
     pub fallback_secret_id: Option<String>,
     /// How old an encryption key becomes before another takes its place.
     pub key_rotation: SignedDuration,
-    /// The zone in which the quiet hours of the night are reckoned.
-    pub time_zone: TimeZone,
+    /// How alerts read: a drill does as a call would. The quiet hours of the night are reckoned in their time zone.
+    pub alert_settings: Settings,
     /// The secret that holds the keyring: name or ARN.
     pub keyring_secret_id: String,
     /// The state table.
@@ -71,7 +71,8 @@ impl Config {
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
         let text = |variable: &str| environment.0(variable).unwrap_or_default();
-        let settings = Settings::parse(&text("TEST_NUMBERS"), &text("TIME_ZONE"), &text("LANGUAGE"), "")
+        let (test_numbers, time_zone) = (text("TEST_NUMBERS"), text("TIME_ZONE"));
+        let alert_settings = Settings::parse(&test_numbers, &time_zone, &text("LANGUAGE"), &text("MAP_LINK"))
             .map_err(SettingError::sentence)?;
         Ok(Self {
             app: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
@@ -82,7 +83,7 @@ impl Config {
             credential: credential(environment)?,
             fallback_secret_id: environment.text("CLIENT_SECRET_ID").ok(),
             key_rotation: environment.parameter("KEY_ROTATION_DAYS", "KeyRotationDays", rotation)?,
-            time_zone: settings.time_zone,
+            alert_settings,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             table_name: environment.text("STATE_TABLE_NAME")?,
             bus_name: environment.text("EVENT_BUS_NAME")?,
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(config.graph.token_scope(), "https://graph.microsoft.com/.default");
         assert_eq!(config.credential, CredentialKind::Secret("arn:secret".to_owned()));
         assert_eq!(config.key_rotation, SignedDuration::from_hours(90 * 24));
-        assert_eq!(config.time_zone.iana_name(), Some("Europe/Berlin"));
+        assert_eq!(config.alert_settings.time_zone.iana_name(), Some("Europe/Berlin"));
     }
 
     #[test]
@@ -198,6 +199,7 @@ mod tests {
             ("TEST_NUMBERS", "933,911", "TestNumbers"),
             ("TIME_ZONE", "Here", "TimeZone"),
             ("LANGUAGE", "tlh", "Language"),
+            ("MAP_LINK", "ftp://maps.example/", "MapLink"),
         ] {
             let mut environment = environment();
             environment.insert(variable, value);

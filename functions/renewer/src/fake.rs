@@ -18,13 +18,17 @@ use graph_subscriptions::{
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::environment::Environment;
+use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::{
     check::ports::AppSettings,
     config::Config,
+    drill::{
+        ports::{ListSubscribers, Publish, PutCall},
+        subscriber::Subscriber,
+    },
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
         StateTable, Subscribers, Topics, WebIdentity,
@@ -123,6 +127,7 @@ pub(crate) struct State {
     pub(crate) faults: VecDeque<(&'static str, &'static str, Fault)>,
     pub(crate) table_down: bool,
     pub(crate) bus_down: bool,
+    pub(crate) sns_down: bool,
     pub(crate) signing_keys_down: bool,
     pub(crate) keyring_writes_fail: bool,
     pub(crate) entra_refuses: Option<TenantId>,
@@ -644,6 +649,29 @@ impl EventBus for Fake {
             Ok(())
         })
         .await
+    }
+}
+
+impl Publish for Fake {
+    async fn publish(&self, topic_arn: &str, _: &Publication) -> Result<String, OutsideError> {
+        self.step(
+            format!("publish {topic_arn}"),
+            |state| if state.sns_down { Err(down("SNS")) } else { Ok("m-1".to_owned()) },
+        )
+        .await
+    }
+}
+
+impl PutCall for Fake {
+    async fn put_call(&self, _: &BusEvent) -> Result<(), OutsideError> {
+        self.step("call".to_owned(), |_| Ok(())).await
+    }
+}
+
+impl ListSubscribers for Fake {
+    async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
+        let one = Subscriber::listed("email", "ann@example.com", "arn");
+        self.step(format!("subscribers {topic_arn}"), |_| Ok(vec![one])).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a run is asked to do.
 
+use emergency_alert::Audience;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ pub enum Action {
     Rotate,
     /// Test every link of the chain, and change nothing.
     Check,
+    /// Send a drill to the topic of this audience.
+    Drill(Audience),
     /// The same as reconcile, now, since Graph said something of a subscription.
     Lifecycle(LifecycleEvent),
     /// CloudFormation creates, updates or deletes the stack.
@@ -34,15 +37,24 @@ pub struct LifecycleEvent {
 
 /// The event asks for something that this function does not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate or check")]
-pub struct UnknownAction(String);
+pub enum UnknownAction {
+    /// There is no such action.
+    #[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate, check or drill")]
+    NoAction(String),
+    /// There is no such drill.
+    #[error(
+        "{0}; what can be asked for is {{\"action\":\"drill\"}}, which goes to TestTopic, or \
+         {{\"action\":\"drill\",\"topic\":\"AlertTopic\"}}"
+    )]
+    NoDrill(String),
+}
 
 impl Action {
     /// Reads an event. Only `action`, and what CloudFormation and the receiver send, choose: any other event, whether of a
     /// schedule or of something new, asks for a run that looks at everything, which is never wrong.
     ///
     /// # Errors
-    /// If the action is none that is known; the error lists those that are.
+    /// If the action is none that is known, or a drill is for a topic that gets none; the error lists what there is.
     pub fn from_event(event: &Value) -> Result<Self, UnknownAction> {
         match event.get("action") {
             None => Ok(Self::without_a_word(event)),
@@ -50,9 +62,10 @@ impl Action {
                 "reconcile" => Ok(Self::Reconcile),
                 "rotate" => Ok(Self::Rotate),
                 "check" => Ok(Self::Check),
-                other => Err(UnknownAction(format!("there is no action '{}'", printable(other)))),
+                "drill" => audience(event).map(Self::Drill),
+                other => Err(UnknownAction::NoAction(format!("there is no action '{}'", printable(other)))),
             },
-            Some(_) => Err(UnknownAction("the action is not a text".to_owned())),
+            Some(_) => Err(UnknownAction::NoAction("the action is not a text".to_owned())),
         }
     }
 
@@ -63,6 +76,23 @@ impl Action {
         let lifecycle = event.get("detail-type").is_some_and(|kind| kind == "Subscription Lifecycle");
         let detail = event.get("detail").filter(|_| lifecycle);
         detail.and_then(|detail| LifecycleEvent::deserialize(detail).ok()).map_or(Self::Scheduled, Self::Lifecycle)
+    }
+}
+
+/// Who is to get a drill. Nothing is guessed: who misspells the topic must not believe that it had its drill.
+fn audience(event: &Value) -> Result<Audience, UnknownAction> {
+    let mut members = event.as_object().into_iter().flat_map(|object| object.keys());
+    if let Some(other) = members.find(|name| !matches!(name.as_str(), "action" | "topic")) {
+        return Err(UnknownAction::NoDrill(format!("a drill has no '{}'", printable(other))));
+    }
+    match event.get("topic") {
+        None => Ok(Audience::Test),
+        Some(Value::String(topic)) => match topic.as_str() {
+            "TestTopic" => Ok(Audience::Test),
+            "AlertTopic" => Ok(Audience::Alert),
+            other => Err(UnknownAction::NoDrill(format!("no drill goes to '{}'", printable(other)))),
+        },
+        Some(_) => Err(UnknownAction::NoDrill("the topic of a drill is not a text".to_owned())),
     }
 }
 
@@ -84,6 +114,11 @@ mod tests {
             json!({"detail-type": "Subscription Lifecycle", "source": "teams-emergency-alerts", "detail": {"x": 1}}),
             json!({"detail-type": "Scheduled Event", "detail": {"lifecycleEvent": "missed"}}),
             json!({"RequestType": "Create"}),
+            json!({"detail-type": "Scheduled Event", "detail": {"action": "drill"}}),
+            json!({"topic": "AlertTopic"}),
+            json!(["action", "drill"]),
+            json!("drill"),
+            json!(r#"{"action":"drill"}"#),
             json!({}),
             json!(null),
             json!("now"),
@@ -114,16 +149,38 @@ mod tests {
         assert_eq!(asked("reconcile"), Ok(Action::Reconcile));
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
         assert_eq!(asked("check"), Ok(Action::Check));
+        assert_eq!(asked("drill"), Ok(Action::Drill(Audience::Test)));
+    }
+
+    #[test]
+    fn a_drill_goes_to_the_topic_that_is_named() {
+        let asked = |topic: &str| Action::from_event(&json!({"action": "drill", "topic": topic}));
+        assert_eq!(asked("TestTopic"), Ok(Action::Drill(Audience::Test)));
+        assert_eq!(asked("AlertTopic"), Ok(Action::Drill(Audience::Alert)));
+    }
+
+    #[test]
+    fn nothing_is_guessed_of_a_drill() {
+        for (event, why) in [
+            (json!({"action": "drill", "topic": "alerttopic"}), "no drill goes to 'alerttopic'"),
+            (json!({"action": "drill", "topic": "OperationsTopic"}), "no drill goes to 'OperationsTopic'"),
+            (json!({"action": "drill", "topic": ""}), "no drill goes to ''"),
+            (json!({"action": "drill", "topic": null}), "the topic of a drill is not a text"),
+            (json!({"action": "drill", "topic": ["AlertTopic"]}), "the topic of a drill is not a text"),
+            (json!({"action": "drill", "Topic": "AlertTopic"}), "a drill has no 'Topic'"),
+        ] {
+            let sentence = Action::from_event(&event).unwrap_err().to_string();
+            let allowed = r#"what can be asked for is {"action":"drill"}, which goes to TestTopic, or {"action":"drill","topic":"AlertTopic"}"#;
+            assert_eq!(sentence, format!("{why}; {allowed}"));
+        }
     }
 
     #[test]
     fn another_action_is_told_what_is_known() {
         for event in [json!({"action": "explode"}), json!({"action": 1}), json!({"action": null})] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
-            assert!(
-                sentence.ends_with(r#"what can be asked for is {"action":"reconcile"}, and likewise rotate or check"#),
-                "{sentence}"
-            );
+            let allowed = r#"what can be asked for is {"action":"reconcile"}, and likewise rotate, check or drill"#;
+            assert!(sentence.ends_with(allowed), "{sentence}");
         }
         let sentence = Action::from_event(&json!({"action": "ex\nplode"})).unwrap_err().to_string();
         assert!(sentence.starts_with("there is no action 'explode'"), "{sentence}");

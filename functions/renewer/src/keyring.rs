@@ -107,7 +107,7 @@ impl<'a, W: World> KeyringStore<'a, W> {
         let now = self.world.now();
         let keyring = self.copy();
         let first = keyring.current_key().is_none();
-        let due = rotation_due(&keyring, config.key_rotation, &config.time_zone, now);
+        let due = rotation_due(&keyring, config.key_rotation, &config.alert_settings.time_zone, now);
         if !(first || due || asked) {
             return Ok(preparation);
         }

@@ -8,6 +8,7 @@ pub mod check;
 pub mod config;
 pub mod credential;
 pub mod custom_resource;
+pub mod drill;
 pub mod input;
 pub mod keyring;
 pub mod lease;

@@ -10,7 +10,7 @@ use graph_subscriptions::{
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::{check::ports::Surroundings, records::Record, report::Health};
+use crate::{check::ports::Surroundings, drill, records::Record, report::Health};
 
 /// A service of AWS, or the machine itself, did not do what it was asked. The text is for operators and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,6 +189,6 @@ pub struct HandshakeAnswer {
 }
 
 /// All of the outside world that an invocation may touch.
-pub trait Outside: Surroundings + Deployment {}
+pub trait Outside: Surroundings + Deployment + drill::ports::Stage {}
 
-impl<O: Surroundings + Deployment> Outside for O {}
+impl<O: Surroundings + Deployment + drill::ports::Stage> Outside for O {}

@@ -18,6 +18,7 @@ use crate::{
     check::{check, report::CheckReport},
     config::{Config, CredentialKind},
     custom_resource::{self, Request, RequestType, Verdict},
+    drill::{NotSent, drill, report::DrillReport},
     input::{Action, LifecycleEvent, UnknownAction},
     keyring::{InUse, KeyringStore},
     lease::{self, Lease},
@@ -96,6 +97,8 @@ pub enum Answer {
     Run(Box<Report>),
     /// A check's report.
     Check(CheckReport),
+    /// A drill's report.
+    Drill(DrillReport),
     /// What a deployment was told.
     Deployment {
         /// Whether it goes on.
@@ -117,6 +120,9 @@ pub enum RunError {
     /// There are subscriptions, but none could be renewed.
     #[error("no subscription could be renewed: {0}")]
     NothingRenewed(String),
+    /// A drill reached nobody.
+    #[error(transparent)]
+    DrillNotSent(#[from] NotSent),
     /// The function's settings cannot be used.
     #[error(transparent)]
     Settings(SettingError),
@@ -131,6 +137,7 @@ impl From<RunError> for Diagnostic {
             RunError::UnknownAction(_) => "UnknownAction",
             RunError::PolicyUnwatched(_) => "PolicyUnwatched",
             RunError::NothingRenewed(_) => "NothingRenewed",
+            RunError::DrillNotSent(_) => "DrillNotSent",
             RunError::Settings(_) => "SettingsUnusable",
             RunError::DeploymentUnanswered(_) => "DeploymentUnanswered",
         };
@@ -141,8 +148,8 @@ impl From<RunError> for Diagnostic {
 /// Does what the event asks for, and logs the report.
 ///
 /// # Errors
-/// If the event asks for something unknown, if after a run a policy is unwatched or none could be renewed, or if a deployment
-/// cannot be answered: then the invocation must fail, so that it is repeated and noticed.
+/// If the event asks for something unknown, if after a run a policy is unwatched or none could be renewed, if a drill is not
+/// sent, or if a deployment cannot be answered: then the invocation must fail, so that it is repeated and noticed.
 pub async fn handle(
     outside: &impl Outside,
     config: &Config,
@@ -156,6 +163,11 @@ pub async fn handle(
         Action::Rotate => Asked::ToRotate,
         Action::Lifecycle(event) => Asked::ByGraph(event),
         Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
+        Action::Drill(audience) => {
+            let sent = Box::pin(drill(outside, config, audience, invocation.ends_at)).await;
+            log_drill(&sent);
+            return Ok(Answer::Drill(sent?));
+        }
         Action::CustomResource(request) => return Box::pin(deploy(outside, config, &request, invocation)).await,
     };
     let report = Box::pin(reconcile(outside, config, invocation, &asked)).await;
@@ -229,6 +241,17 @@ fn log(report: &Report) {
         Ok(()) if report.ok => tracing::info!(report = text, "reconciled"),
         Ok(()) => tracing::warn!(report = text, "reconciled with problems"),
         Err(error) => tracing::error!(report = text, %error, "not reconciled"),
+    }
+}
+
+/// Without the addresses of those who are subscribed.
+fn log_drill(sent: &Result<DrillReport, NotSent>) {
+    match sent {
+        Ok(DrillReport { ok, topic, call_id, rows, .. }) => {
+            let rows = serde_json::to_string(rows).unwrap_or_default();
+            tracing::info!(ok, topic, call_id, rows, "a drill was sent");
+        }
+        Err(error) => tracing::error!(%error, "a drill was not sent"),
     }
 }
 

@@ -672,6 +672,27 @@ async fn the_handler_does_what_the_event_asks_for() {
     assert!(diagnostic.error_message.starts_with("no subscription watches the policy Global of tenant "));
 }
 
+#[tokio::test]
+async fn a_drill_is_sent_by_itself_and_once() {
+    let fake = Fake::new();
+    // Whatever else is wrong.
+    fake.state.borrow_mut().table_down = true;
+    fake.state.borrow_mut().secrets.clear();
+    let config = config("Global");
+    let sent = async |event: Value| handle(&fake, &config, &event, fake.invocation()).await;
+    let answer = sent(json!({"action": "drill"})).await.unwrap();
+    assert!(matches!(&answer, Answer::Drill(report) if report.ok && report.topic == "TestTopic"), "{answer:?}");
+    assert_eq!(fake.state.borrow().calls, ["publish arn:tests", "call", "subscribers arn:tests"]);
+    assert_eq!(serde_json::to_value(&answer).unwrap()["subscribers"][0]["endpoint"], "ann@example.com");
+    fake.state.borrow_mut().sns_down = true;
+    let error = sent(json!({"action": "drill", "topic": "AlertTopic"})).await.unwrap_err();
+    let diagnostic = lambda_runtime::Diagnostic::from(error);
+    assert_eq!(diagnostic.error_type, "DrillNotSent");
+    assert!(diagnostic.error_message.starts_with("the drill for AlertTopic was not sent: SNS is down"));
+    assert!(sent(json!({"action": "drill", "topic": "Alert"})).await.is_err());
+    assert_eq!(fake.called("publish"), 2);
+}
+
 /// Runs that die before or after each of their steps, in each of these situations: the next run repairs what they left.
 #[tokio::test]
 async fn after_a_crash_at_any_step_the_next_run_ends_well() {
@@ -865,7 +886,10 @@ async fn a_deployment_with_settings_that_cannot_be_used_says_which() {
         assert_eq!(answer["Status"], status);
         assert!(answer["Reason"].as_str().unwrap().contains("the parameter TimeZone cannot be used"), "{answer}");
     }
-    assert!(handle_without_settings(&fake, &error, &json!({"action": "reconcile"})).await.is_err());
+    for action in ["reconcile", "drill"] {
+        let refused = handle_without_settings(&fake, &error, &json!({"action": action})).await;
+        assert!(refused.unwrap_err().to_string().contains("TimeZone"), "{action}");
+    }
     assert_eq!(fake.called("answer"), 3);
 }
 

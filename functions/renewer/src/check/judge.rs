@@ -15,6 +15,8 @@ use super::{
 };
 use crate::config::Config;
 
+pub(crate) use self::aws::heard;
+
 /// The permission that everything rests on.
 pub(crate) const PERMISSION: &str = "CallEvents-Emergency.Read.All";
 

@@ -167,7 +167,7 @@ pub(super) fn transport(error: reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use aws_config::{BehaviorVersion, Region};
     use aws_sdk_sns::config::{Credentials, SharedCredentialsProvider};
     use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};

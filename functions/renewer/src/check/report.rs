@@ -61,6 +61,8 @@ pub enum Link {
     Subscription,
     /// The address that Graph delivers to.
     Endpoint,
+    /// The way to machines.
+    EventBus,
     /// Those who are told.
     Topic,
     /// What tells that the system is ill.
@@ -151,13 +153,14 @@ impl Row {
 }
 
 /// In one line: what other services say may come in several.
-fn line(text: impl fmt::Display) -> String {
+pub(crate) fn line(text: impl fmt::Display) -> String {
     let text = text.to_string();
     let words = text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn table(rows: &[Row], entra: &[EntraEntry]) -> Vec<String> {
+/// The rows for people.
+pub(crate) fn lines(rows: &[Row]) -> Vec<String> {
     let wide = |cell: &str| cell.chars().count();
     let links = rows.iter().map(|row| wide(row.link.word())).max().unwrap_or_default();
     let subjects = rows.iter().map(|row| wide(&row.subject)).max().unwrap_or_default();
@@ -167,6 +170,11 @@ fn table(rows: &[Row], entra: &[EntraEntry]) -> Vec<String> {
         lines.push(format!("{state:<7}  {link:<links$}  {:<subjects$}  {}", row.subject, row.finding));
         lines.extend(row.step.as_ref().map(|step| format!("         -> {step}")));
     }
+    lines
+}
+
+fn table(rows: &[Row], entra: &[EntraEntry]) -> Vec<String> {
+    let mut lines = lines(rows);
     // Whoever may not look at the app's settings, which is the rule, needs no reminder each time.
     let wrong = |row: &Row| {
         matches!(row.link, Link::Credential | Link::Roles | Link::AppSettings)
@@ -201,6 +209,7 @@ impl Link {
             Self::StateTable => "state-table",
             Self::Subscription => "subscription",
             Self::Endpoint => "endpoint",
+            Self::EventBus => "event-bus",
             Self::Topic => "topic",
             Self::Alarm => "alarm",
         }
@@ -291,6 +300,7 @@ mod tests {
             Link::StateTable,
             Link::Subscription,
             Link::Endpoint,
+            Link::EventBus,
             Link::Topic,
             Link::Alarm,
         ] {

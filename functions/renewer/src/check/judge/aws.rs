@@ -30,18 +30,22 @@ pub(super) fn topics(seen: &Seen) -> Vec<Row> {
 }
 
 fn one_topic(topic: Topic, subscribers: &Result<Subscribers, OutsideError>) -> Vec<Row> {
-    const SUBSCRIBE: &str = "Subscribe an address with aws sns subscribe, and confirm it.";
-    let (link, name) = (Link::Topic, topic.name());
-    let subscribers = match subscribers {
-        Ok(subscribers) => subscribers,
+    match subscribers {
+        Ok(subscribers) => heard(topic, *subscribers),
         Err(error) => {
             let finding = format!("Its subscribers cannot be counted: {error}.");
             let step = "Check again; if it lasts, deploy the stack again: the topic must exist, and the renewer's role must be \
                         allowed sns:GetTopicAttributes.";
             let row = if topic == Topic::Alert { Row::failed } else { Row::unknown };
-            return vec![row(link, &name, &finding, &step)];
+            vec![row(Link::Topic, &topic.name(), &finding, &step)]
         }
-    };
+    }
+}
+
+/// Whether anybody hears what is published to a topic.
+pub(crate) fn heard(topic: Topic, subscribers: Subscribers) -> Vec<Row> {
+    const SUBSCRIBE: &str = "Subscribe an address with aws sns subscribe, and confirm it.";
+    let (link, name) = (Link::Topic, topic.name());
     let mut rows = Vec::new();
     if subscribers.confirmed == 0 {
         rows.push(match topic {

@@ -1,0 +1,93 @@
+//! The drill: an alert about no call at all, sent the way that an alert about a call goes, and a report of who should have it.
+//!
+//! Whoever gets it reads on every line that it is a drill.
+
+pub mod live;
+pub mod ports;
+pub mod report;
+pub mod subscriber;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use emergency_alert::{Alert, Audience, Notification};
+use jiff::{SignedDuration, Timestamp};
+use lambda_edge::{event::BusEvent, publication::Publication};
+
+use self::{
+    ports::{ListSubscribers, Stage},
+    report::{DrillReport, Sent},
+    subscriber::Subscriber,
+};
+use crate::{
+    check::seen::Topic,
+    config::Config,
+    ports::{Host, OutsideError},
+};
+
+/// What is left of the invocation for the report.
+const RESERVE: SignedDuration = SignedDuration::from_secs(5);
+
+/// Nobody got the drill, as far as is known. It can be sent again: each is a drill of its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the drill for {topic} was not sent: {error}; ask again, and if it lasts, deploy the stack again: the topic must exist, and \
+     the renewer's role must be allowed sns:Publish"
+)]
+pub struct NotSent {
+    topic: &'static str,
+    error: OutsideError,
+}
+
+/// Sends a drill to the topic of this audience and to the event bus, and looks who is subscribed to the topic. What the bus
+/// says, and whether the subscribers could be listed before the invocation is ended from outside at `ends_at`, is in the report.
+///
+/// # Errors
+/// If Amazon SNS does not take the drill.
+pub async fn drill(
+    stage: &impl Stage,
+    config: &Config,
+    audience: Audience,
+    ends_at: Timestamp,
+) -> Result<DrillReport, NotSent> {
+    let (topic, topic_arn) = match audience {
+        Audience::Alert => (Topic::Alert, &config.alert_topic_arn),
+        Audience::Test => (Topic::Test, &config.test_topic_arn),
+    };
+    let not_sent = |error| NotSent { topic: topic.name(), error };
+    let at = stage.now();
+    let call_id = format!("drill-{}-{}", at.strftime("%Y%m%dT%H%M%SZ"), stage.short_name().map_err(not_sent)?);
+    let alert = Alert::drill(audience, &notification(config, &call_id, at), &config.alert_settings);
+    let message_id = stage.publish(topic_arn, &Publication::of(&alert)).await.map_err(not_sent)?;
+    let event = BusEvent::emergency_call(&alert);
+    let until = ends_at - RESERVE;
+    let (bus, subscribers) = tokio::join!(stage.put_call(&event), listed_in_time(stage, topic_arn, until));
+    Ok(DrillReport::new(Sent { topic, call_id, at, message_id }, &config.bus_name, &bus, subscribers))
+}
+
+/// What Graph would say of a call: it happens under the first policy.
+fn notification(config: &Config, call_id: &str, at: Timestamp) -> Notification {
+    let policy = config.policies.iter().next().expect("a list of policies is never empty");
+    Notification {
+        tenant_id: policy.tenant.to_string(),
+        policy_name: policy.name.to_string(),
+        call_id: Some(call_id.to_owned()),
+        received_at: at,
+        verified: true,
+    }
+}
+
+/// The subscribers, unless there are so many that the list does not end in time.
+async fn listed_in_time(
+    stage: &(impl Host + ListSubscribers),
+    topic_arn: &str,
+    until: Timestamp,
+) -> Result<Vec<Subscriber>, OutsideError> {
+    let left = Duration::try_from(until.duration_since(stage.now())).unwrap_or_default();
+    tokio::select! {
+        biased;
+        listed = stage.list_subscribers(topic_arn) => listed,
+        () = stage.sleep(left) => Err(OutsideError("the list did not end in time".to_owned())),
+    }
+}

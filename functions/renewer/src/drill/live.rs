@@ -1,0 +1,117 @@
+//! What a drill needs of Amazon SNS, as it is.
+
+use aws_config::SdkConfig;
+use lambda_edge::publication::Publication;
+
+use super::{
+    ports::{ListSubscribers, Publish},
+    subscriber::Subscriber,
+};
+use crate::{aws::outside, ports::OutsideError};
+
+const SERVICE: &str = "Amazon SNS";
+
+/// Amazon SNS.
+#[derive(Debug)]
+pub struct Sns(aws_sdk_sns::Client);
+
+impl Sns {
+    /// Builds the client from an SDK configuration.
+    #[must_use]
+    pub fn new(shared: &SdkConfig) -> Self {
+        Self(aws_sdk_sns::Client::new(shared))
+    }
+}
+
+impl Publish for Sns {
+    async fn publish(&self, topic_arn: &str, publication: &Publication) -> Result<String, OutsideError> {
+        let taken = publication.publish(&self.0, topic_arn).await.map_err(|error| outside(SERVICE, &error))?;
+        taken.message_id.ok_or_else(|| OutsideError(format!("{SERVICE}: the answer names no message")))
+    }
+}
+
+impl ListSubscribers for Sns {
+    async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
+        let pages = self.0.list_subscriptions_by_topic().topic_arn(topic_arn).into_paginator().items();
+        let listed: Vec<_> = pages.send().try_collect().await.map_err(|error| outside(SERVICE, &error))?;
+        let subscriber = |one: aws_sdk_sns::types::Subscription| {
+            let text = |value: Option<String>| value.unwrap_or_default();
+            Subscriber::listed(&text(one.protocol), &text(one.endpoint), &text(one.subscription_arn))
+        };
+        Ok(listed.into_iter().map(subscriber).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::StatusCode};
+
+    use super::*;
+    use crate::{
+        check::live::tests::{sdk_config, serve},
+        drill::subscriber::Standing,
+    };
+
+    fn publication() -> Publication {
+        let attributes = vec![("isTest", "true".to_owned())];
+        Publication { subject: "DRILL".to_owned(), message: r#"{"default":"x"}"#.to_owned(), attributes }
+    }
+
+    async fn sns(routes: Router) -> Sns {
+        Sns::new(&sdk_config(&serve(routes).await))
+    }
+
+    #[tokio::test]
+    async fn a_publication_goes_out_as_it_is() {
+        let sns = sns(Router::new().fallback(async |body: String| {
+            for part in [
+                "Action=Publish&",
+                "TopicArn=arn%3Atests",
+                "Subject=DRILL",
+                "MessageStructure=json",
+                "Message=%7B%22default%22%3A%22x%22%7D",
+                "MessageAttributes.entry.1.Name=isTest",
+            ] {
+                assert!(body.contains(part), "{part} is not in {body}");
+            }
+            "<PublishResponse><PublishResult><MessageId>m-1</MessageId></PublishResult></PublishResponse>"
+        }));
+        assert_eq!(sns.await.publish("arn:tests", &publication()).await, Ok("m-1".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_said_in_snss_words() {
+        let refusal = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code>\
+                       <Message>not authorized</Message></Error></ErrorResponse>";
+        let sns = sns(Router::new().fallback(async move || (StatusCode::FORBIDDEN, refusal))).await;
+        let expected = OutsideError("Amazon SNS: AuthorizationError: not authorized".to_owned());
+        assert_eq!(sns.publish("arn:tests", &publication()).await, Err(expected.clone()));
+        assert_eq!(sns.list_subscribers("arn:tests").await, Err(expected));
+    }
+
+    #[tokio::test]
+    async fn all_pages_of_subscribers_are_read() {
+        fn page(next: &str, endpoint: &str, arn: &str) -> String {
+            format!(
+                "<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions><member>\
+                 <TopicArn>arn:tests</TopicArn><Protocol>email</Protocol><Endpoint>{endpoint}</Endpoint>\
+                 <SubscriptionArn>{arn}</SubscriptionArn></member></Subscriptions>{next}\
+                 </ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>"
+            )
+        }
+        let sns = sns(Router::new().fallback(async |body: String| {
+            assert!(
+                body.contains("Action=ListSubscriptionsByTopic") && body.contains("TopicArn=arn%3Atests"),
+                "{body}"
+            );
+            if body.contains("NextToken=more") {
+                page("", "bob@example.com", "PendingConfirmation")
+            } else {
+                page("<NextToken>more</NextToken>", "ann@example.com", "arn:tests:1")
+            }
+        }));
+        let listed = sns.await.list_subscribers("arn:tests").await.unwrap();
+        let listed: Vec<_> = listed.iter().map(|one| (one.endpoint.as_str(), one.standing)).collect();
+        assert_eq!(listed, [("ann@example.com", Standing::Confirmed), ("bob@example.com", Standing::Pending)]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Drills on a stage that offers nothing of Microsoft's, no secret and no table.
+
+use std::{cell::RefCell, future::pending};
+
+use graph_notifications::{ClientState, KeyPair};
+use serde_json::Value;
+
+use super::{
+    ports::{Publish, PutCall},
+    subscriber::Standing,
+    *,
+};
+use crate::fake::{START, TENANT, config};
+
+struct Fake {
+    /// Topics with what was published there.
+    published: RefCell<Vec<(String, Publication)>>,
+    events: RefCell<Vec<BusEvent>>,
+    listed: RefCell<Vec<String>>,
+    sns: Result<(), OutsideError>,
+    bus: Result<(), OutsideError>,
+    /// `None` if the list never ends.
+    subscribers: Option<Result<Vec<Subscriber>, OutsideError>>,
+    slept: RefCell<Duration>,
+}
+
+impl Fake {
+    fn new() -> Self {
+        Self {
+            published: RefCell::default(),
+            events: RefCell::default(),
+            listed: RefCell::default(),
+            sns: Ok(()),
+            bus: Ok(()),
+            subscribers: Some(Ok(vec![Subscriber::listed("email", "ann@example.com", "arn")])),
+            slept: RefCell::default(),
+        }
+    }
+
+    async fn drill(&self, audience: Audience) -> Result<DrillReport, NotSent> {
+        drill(self, &config("Global"), audience, START + SignedDuration::from_secs(300)).await
+    }
+}
+
+impl Publish for Fake {
+    async fn publish(&self, topic_arn: &str, publication: &Publication) -> Result<String, OutsideError> {
+        self.sns.clone()?;
+        self.published.borrow_mut().push((topic_arn.to_owned(), publication.clone()));
+        Ok("m-1".to_owned())
+    }
+}
+
+impl PutCall for Fake {
+    async fn put_call(&self, event: &BusEvent) -> Result<(), OutsideError> {
+        self.events.borrow_mut().push(event.clone());
+        self.bus.clone()
+    }
+}
+
+impl ListSubscribers for Fake {
+    async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
+        self.listed.borrow_mut().push(topic_arn.to_owned());
+        match &self.subscribers {
+            Some(subscribers) => subscribers.clone(),
+            None => pending().await,
+        }
+    }
+}
+
+impl Host for Fake {
+    fn now(&self) -> Timestamp {
+        START
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        *self.slept.borrow_mut() = duration;
+    }
+
+    fn chance(&self) -> f64 {
+        unreachable!("a drill leaves nothing to chance")
+    }
+
+    fn short_name(&self) -> Result<String, OutsideError> {
+        Ok("0badcafe".to_owned())
+    }
+
+    fn client_state(&self) -> Result<ClientState, OutsideError> {
+        unreachable!("a drill makes no secret")
+    }
+
+    fn key_pair(&self, _: Timestamp, _: Timestamp) -> Result<KeyPair, OutsideError> {
+        unreachable!("a drill makes no key")
+    }
+
+    fn emit(&self, _: &str) {
+        unreachable!("a drill is no alert that was published")
+    }
+}
+
+fn down() -> OutsideError {
+    OutsideError("out of order".to_owned())
+}
+
+#[tokio::test]
+async fn a_drill_takes_the_way_of_a_call_to_the_topic_that_was_asked_for_and_to_no_other() {
+    for (audience, arn, name) in
+        [(Audience::Test, "arn:tests", "TestTopic"), (Audience::Alert, "arn:alerts", "AlertTopic")]
+    {
+        let fake = Fake::new();
+        let report = fake.drill(audience).await.unwrap();
+
+        let notification = Notification {
+            tenant_id: TENANT.to_owned(),
+            policy_name: "Global".to_owned(),
+            call_id: Some("drill-20251124T160000Z-0badcafe".to_owned()),
+            received_at: START,
+            verified: true,
+        };
+        let alert = Alert::drill(audience, &notification, &config("Global").alert_settings);
+        let published = fake.published.borrow();
+        assert!(matches!(published.as_slice(), [(to, what)] if to == arn && *what == Publication::of(&alert)), "{arn}");
+        let events = fake.events.borrow();
+        assert!(matches!(events.as_slice(), [event] if *event == BusEvent::emergency_call(&alert)));
+        assert_eq!(fake.listed.borrow().as_slice(), [arn]);
+
+        assert!(report.ok && report.on_bus, "{report:?}");
+        assert_eq!((report.topic, report.call_id.as_str()), (name, "drill-20251124T160000Z-0badcafe"));
+        assert_eq!((report.sent_at, report.message_id.as_str()), (START, "m-1"));
+        assert_eq!(report.subscribers.unwrap()[0].standing, Standing::Confirmed);
+    }
+}
+
+#[tokio::test]
+async fn the_first_policy_is_named() {
+    let fake = Fake::new();
+    let policies = format!("Warehouse,{}/Other", crate::fake::OTHER);
+    drill(&fake, &config(&policies), Audience::Test, START + SignedDuration::from_secs(300)).await.unwrap();
+    let document: Value = serde_json::from_str(&fake.events.borrow()[0].detail).unwrap();
+    assert_eq!((&document["policyName"], &document["tenantId"]), (&"Warehouse".into(), &TENANT.into()));
+}
+
+#[tokio::test]
+async fn without_amazon_sns_there_is_no_drill() {
+    let fake = Fake { sns: Err(down()), ..Fake::new() };
+    let sentence = fake.drill(Audience::Alert).await.unwrap_err().to_string();
+    assert!(sentence.starts_with("the drill for AlertTopic was not sent: out of order; ask again"), "{sentence}");
+    assert!(fake.events.borrow().is_empty(), "machines learn of what people get");
+}
+
+#[tokio::test]
+async fn without_the_bus_or_the_list_the_drill_was_sent_all_the_same() {
+    let fake = Fake { bus: Err(down()), subscribers: Some(Err(down())), ..Fake::new() };
+    let report = fake.drill(Audience::Test).await.unwrap();
+    assert_eq!(fake.published.borrow().len(), 1);
+    assert!(!report.ok && !report.on_bus && report.subscribers.is_none(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_given_up_in_time_for_the_report() {
+    let fake = Fake { subscribers: None, ..Fake::new() };
+    let report = fake.drill(Audience::Test).await.unwrap();
+    assert!(report.table.iter().any(|line| line.contains("the list did not end in time")), "{report:?}");
+    assert_eq!(*fake.slept.borrow(), Duration::from_secs(295));
+}
