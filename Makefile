@@ -4,12 +4,13 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down check test soak lint build prerequisites
+.PHONY: help demo dial down check preview test soak lint build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
 	@echo "make dial NUMBER=911  another call, while a demonstration is kept up"
 	@echo "make down             ends a demonstration that was kept up"
+	@echo "make preview          what every alert looks like, here and in preview.html (CALLS=folder, LANGUAGES=en,fr, TIME_ZONE=...)"
 	@echo "make test             all tests, those on the deployed template included"
 	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
 	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
@@ -33,6 +34,10 @@ build: prerequisites
 
 check:
 	@$(PYTHON) local/report.py
+
+preview: prerequisites
+	@$(PYTHON) local/tools.py preview
+	@.tools/preview/bin/python local/preview.py $(if $(CALLS),--calls "$(CALLS)") $(if $(LANGUAGES),--languages "$(LANGUAGES)") $(if $(TIME_ZONE),--time-zone "$(TIME_ZONE)")
 
 soak:
 	cargo run --locked -p end-to-end --bin soak -- --days $(or $(DAYS),365) $(if $(SEED),--seed $(SEED))

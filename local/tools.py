@@ -25,6 +25,7 @@ WHAT = {
     "client": "boto3, pytest and what the tests need",
     "emulator": "the AWS emulator",
     "node": "Node.js",
+    "preview": "what the preview reads the template with",
     "sam": "the AWS SAM CLI",
 }
 
