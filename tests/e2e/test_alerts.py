@@ -164,14 +164,52 @@ def test_graph_can_rotate_its_signing_keys_at_any_time(system):
     assert alert["verified"] is True
 
 
-def test_the_end_of_a_call_is_an_alert_of_its_own(system):
+def test_the_end_of_a_call_says_which_call_and_how_long_it_took(system, watch):
     call = system.dial("911")["callId"]
     system.control("end-call", callId=call, wait=True)
 
-    assert [(alert["callId"], alert["eventType"]) for alert in alerts_in(system, "alerts")] == [
-        (call, "callStarted"),
-        (call, "callEnded"),
-    ]
+    start, end = documents_of(watch, "callStarted", "callEnded")
+    assert (start["callId"], end["callId"]) == (call, call)
+    assert (start["startedAt"], start["durationSeconds"]) == (None, None)
+    assert end["startedAt"] == start["occurredAt"]
+    lasted = datetime.fromisoformat(end["occurredAt"]) - datetime.fromisoformat(start["occurredAt"])
+    assert end["durationSeconds"] == int(lasted.total_seconds())
+    assert [each["incident"]["action"] for each in (start, end)] == ["trigger", "resolve"]
+    assert start["incident"]["key"] == end["incident"]["key"]
+    email, sms = texts_about(watch, "ended")
+    for text in (email["subject"], sms["body"]):
+        assert text.startswith(f"911 call ended after {end['durationSeconds']} s")
+    table = system.client("dynamodb").scan(TableName=system.resources["StateTable"])["Items"]
+    [known] = [item for item in table if item.get("startedAt", {}).get("S") == start["occurredAt"]]
+    assert set(known) == {"pk", "sk", "startedAt", "expiresAt"}
+    assert known["pk"]["S"].startswith("alert#") and call not in json.dumps(table)
+
+
+def test_an_unknown_event_of_a_call_is_passed_on_in_words_that_claim_nothing(system, watch):
+    call = system.dial("911")["callId"]
+    system.control("call-event", callId=call, eventType="callTransferred", wait=True)
+
+    start, event = documents_of(watch, "callStarted", "callTransferred")
+    assert (event["callId"], event["incident"]["key"]) == (call, start["incident"]["key"])
+    assert (event["incident"]["action"], event["durationSeconds"]) == ("trigger", None)
+    email, sms = texts_about(watch, "callTransferred")
+    assert "The meaning of this event is not known here." in " ".join(email["body"].split())
+    for text in (email["subject"], email["body"], sms["body"]):
+        assert "ended" not in text and "was dialled" not in text
+
+
+def documents_of(watch, *kinds: str) -> list[dict]:
+    """The documents that AlertTopic's queue got: one event of each kind, and nothing else."""
+    messages = watch.wait_for(lambda item: item["protocol"] == "sqs", len(kinds))
+    documents = [json.loads(item["message"]["Message"]) for item in messages]
+    assert sorted(document["eventType"] for document in documents) == sorted(kinds)
+    return sorted(documents, key=lambda document: kinds.index(document["eventType"]))
+
+
+def texts_about(watch, word: str) -> list[dict]:
+    """The email and the text message that have this word at the front."""
+    front = {"email": "subject", "sms": "body"}
+    return [watch.wait_for(lambda item: item["protocol"] == kind and word in item[front[kind]])[0] for kind in front]
 
 
 def make_cold(system) -> None:

@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let config = Config::read(&Environment(&|variable| std::env::var(variable).ok()))
         .inspect_err(|error| tracing::error!("the function cannot start: {error}"))?;
-    // Nothing waits for it. While a function starts, AWS gives it more than its share of processors.
+    // As early as possible, and nothing waits for it: a handshake needs none of this, and a call has its keyring to wait for.
     let settings = config.alert_settings.clone();
     std::thread::spawn(move || rehearse(&settings, Timestamp::now()));
     let retries = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(50));
