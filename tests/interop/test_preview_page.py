@@ -146,7 +146,11 @@ def test_whatever_the_page_shows_is_text(preview, chromium, tmp_path) -> None:
     """Also where alerts have no markup today, and without the page's policy, which would stop a script anyway."""
     alerts, _ = preview
     alert = next(alert for alert in alerts if alert["chat"] and alert["pagerDuty"])
-    text = preview_page.page([spoiled(alert)])
+    alert = spoiled(alert)
+    alert["attributes"] = {MARKUP: MARKUP}
+    alert["document"]["mapUrl"] = link = f"https://{MARKUP}"
+    alert["chat"]["content"]["description"] = f"- {MARKUP}\n- {MARKUP}{link}{MARKUP}"
+    text = preview_page.page([alert])
     policy = preview_page.escaped(preview_page.POLICY)
     assert policy in text
     page = tmp_path / "page.html"
@@ -156,8 +160,10 @@ def test_whatever_the_page_shows_is_text(preview, chromium, tmp_path) -> None:
 
     harmless(found)
     [shown] = chromium.ask(SEEN).values()
-    for name in ("title", "kind", "subject", "body", "sms", "chatTitle", "chatPoints", "summary"):
+    for name in ("title", "kind", "subject", "body", "sms", "chatTitle", "summary"):
         assert shown[name] in (MARKUP, [MARKUP]), name
+    assert shown["attributes"] == [[MARKUP, MARKUP]]
+    assert shown["chatPoints"] == [MARKUP, f"{MARKUP}{link}{MARKUP}"]
 
 
 @pytest.mark.parametrize(("width", "height"), WINDOWS)
