@@ -10,6 +10,7 @@ The texts are made by the crate that the receiver uses, and the messages for Pag
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -38,10 +39,11 @@ def main() -> None:
     if given.json:
         json.dump(alerts, sys.stdout, ensure_ascii=False, indent=2)
         return
-    for line in lines(alerts):
-        print(line)
     given.output.write_text(preview_page.page(alerts), encoding="utf-8")
-    print(f"\nThe same, side by side: {given.output}")
+    with contextlib.suppress(BrokenPipeError):
+        for line in lines(alerts):
+            print(line)
+    say(f"\nThe same, side by side: {given.output}")
 
 
 def rendered(settings: dict[str, str | None]) -> list[dict]:

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, sms_parts};
 use jiff::Timestamp;
@@ -27,10 +28,20 @@ Usage: preview [options]
   --map-link LINK        MapLink; OpenStreetMap by default
 ";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "preview: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout().lock();
-    match Options::read(&arguments)? {
+    match Options::read(arguments)? {
         None => out.write_all(HELP.as_bytes())?,
         Some(options) => serde_json::to_writer(&mut out, &render(&calls_in(&options.calls)?, &options.settings()?)?)?,
     }
