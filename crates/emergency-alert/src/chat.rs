@@ -36,7 +36,7 @@ impl Chat {
         let description = lines(alert).into_iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n");
         Self {
             text_type: "client-markdown",
-            title: cut(&summary(alert, alert.wording(), text), MAX_TITLE_BYTES, CUT_MARK),
+            title: summary(alert, alert.wording(), text, MAX_TITLE_BYTES, CUT_MARK),
             description: cut(&description, MAX_DESCRIPTION_BYTES, CUT_MARK),
         }
     }

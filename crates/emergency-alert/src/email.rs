@@ -33,8 +33,8 @@ pub struct Email {
 
 impl Email {
     pub(crate) fn new(alert: &Alert) -> Self {
-        let subject = summary(alert, &alert.wording().in_ascii(), ascii);
-        Self { subject: cut(&subject, MAX_SUBJECT, "..."), body: body(alert) }
+        let subject = summary(alert, &alert.wording().in_ascii(), ascii, MAX_SUBJECT, "...");
+        Self { subject, body: body(alert) }
     }
 }
 

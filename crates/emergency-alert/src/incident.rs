@@ -79,7 +79,7 @@ fn key(document: &AlertDocument) -> String {
 
 fn line(alert: &Alert) -> String {
     let wording = alert.wording();
-    let line = cut(&plain(&summary(alert, wording, clean)), MAX_SUMMARY_BYTES, CUT_MARK);
+    let line = summary(alert, wording, plain, MAX_SUMMARY_BYTES, CUT_MARK);
     let number = alert.document().caller.phone_number.as_ref();
     let number =
         number.map(|number| cut(&plain(number), MAX_NUMBER_BYTES, CUT_MARK)).filter(|number| !number.is_empty());

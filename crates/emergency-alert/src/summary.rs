@@ -11,17 +11,27 @@ const MAX_NUMBER_BYTES: usize = 20;
 /// The longest name, in bytes.
 const MAX_NAME_BYTES: usize = 30;
 
-/// The whole line, most telling part first, since the end may be cut.
-pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
+/// The line in at most `max` bytes, most telling part first. What need not be there is there only if it fits; what must be
+/// is cut with `mark` where it is longer.
+pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet, max: usize, mark: &str) -> String {
     let headline = short_headline(alert, wording, alphabet);
     // There is nobody and no place in a drill, nor in a call that cannot be read.
-    let about = if alert.document().is_drill || alert.degraded_reason().is_some() {
-        alert.policy(alphabet, wording)
+    let (about, more) = if alert.document().is_drill || alert.degraded_reason().is_some() {
+        (alert.policy(alphabet, wording), Vec::new())
     } else {
-        Some([vec![who(alert, wording, alphabet)], places(alert, wording, alphabet)].concat().join(", "))
+        let address = Address::new(&alert.document().location, alphabet, wording);
+        let about = [vec![who(alert, wording, alphabet)], places(alert, &address, wording, alphabet)].concat();
+        (Some(about.join(", ")), address.more().into_iter().map(str::to_owned).collect())
     };
     let line = about.map_or_else(|| headline.clone(), |about| wording.joined(&headline, &about));
-    alphabet(&format!("{}{line}", tags(alert, wording)))
+    let mut line = alphabet(&format!("{}{line}", tags(alert, wording)));
+    for part in more {
+        let longer = format!("{line}, {part}");
+        if longer.len() <= max {
+            line = longer;
+        }
+    }
+    cut(&line, max, mark)
 }
 
 /// What the reader must know before anything else, each in brackets.
@@ -60,9 +70,9 @@ fn who(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
         .unwrap_or_else(|| wording.say("unknown-caller"))
 }
 
-fn places(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> Vec<String> {
-    let address = Address::new(&alert.document().location, alphabet, wording);
-    let places = [address.shortest(), address.more()].concat();
+/// Where to go, or that nobody knows.
+fn places(alert: &Alert, address: &Address, wording: &Wording, alphabet: Alphabet) -> Vec<String> {
+    let places = address.shortest();
     if places.is_empty() {
         return [Some(wording.say("no-location")), alert.policy(alphabet, wording)].into_iter().flatten().collect();
     }
