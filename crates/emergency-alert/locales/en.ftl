@@ -33,8 +33,8 @@ short-drill = Drill, no real call
 
 headline-started =
     { $known ->
-        [yes] { $number } was dialled in Microsoft Teams.
-       *[no] An emergency number was dialled in Microsoft Teams.
+        [yes] Somebody dialled { $number } in Microsoft Teams.
+       *[no] Somebody dialled an emergency number in Microsoft Teams.
     }
 headline-ended =
     { $known ->
@@ -93,7 +93,7 @@ unit = Floor/room { $unit }
 
 ## Warnings
 
-warning-drill = DRILL: this message tests the way of an alert. Do nothing but note that it came.
+warning-drill = DRILL: this message tests that alerts arrive. Take no action except to note that you received it.
 warning-test = TEST: { $number } is a test number.
 warning-unverified = NOT VERIFIED: Microsoft's signature on this notification could not be checked. Act on it all the same.
 warning-unverified-test = NOT VERIFIED: Microsoft's signature on this notification could not be checked.
@@ -117,7 +117,8 @@ drill-city = (city)
 
 ## Time. $weekday is 1 for Monday to 7, $month 1 to 12; $time is the time of day with its zone.
 
-moment = { weekday }, { month } { $day }, { $year }, { $time }
+moment = { weekday }, { month } { day }, { $year }, { $time }
+day = { $day }
 weekday =
     { $weekday ->
         [1] Monday

@@ -33,18 +33,18 @@ short-drill = Simulacro, no es una llamada real
 
 headline-started =
     { $known ->
-        [yes] Se ha marcado el { $number } en Microsoft Teams.
-       *[no] Se ha marcado un número de emergencia en Microsoft Teams.
+        [yes] Se ha marcado el { $number } desde Microsoft Teams.
+       *[no] Se ha marcado un número de emergencia desde Microsoft Teams.
     }
 headline-ended =
     { $known ->
-        [yes] La llamada al { $number } en Microsoft Teams ha terminado.
-       *[no] La llamada de emergencia en Microsoft Teams ha terminado.
+        [yes] La llamada al { $number } desde Microsoft Teams ha terminado.
+       *[no] La llamada de emergencia desde Microsoft Teams ha terminado.
     }
 headline-ended-after =
     { $known ->
-        [yes] La llamada al { $number } en Microsoft Teams ha terminado tras { $duration }.
-       *[no] La llamada de emergencia en Microsoft Teams ha terminado tras { $duration }.
+        [yes] La llamada al { $number } desde Microsoft Teams ha terminado tras { $duration }.
+       *[no] La llamada de emergencia desde Microsoft Teams ha terminado tras { $duration }.
     }
 headline-event =
     { $known ->
@@ -79,17 +79,17 @@ labelled = { $label }: { $value }
 
 ## Detalles
 
-unknown-caller = persona desconocida
-call-back = Llamar al { $number }
+unknown-caller = llamante no identificado
+call-back = Devolver llamada al { $number }
 no-callback = Sin número para devolver la llamada
 no-location = SIN UBICACIÓN
 not-given = NO INDICADO
 not-readable = NO SE HA PODIDO LEER
 under-policy = Directiva { $policy }
 county = Condado: { $county }
-house = Número { $number }
-# Precede a lo que indica planta o sala cuando no lleva palabras.
-unit = Planta/sala { $unit }
+house = Número de la calle { $number }
+# Precede a lo que indica piso o sala cuando no lleva palabras.
+unit = Piso/sala { $unit }
 
 ## Advertencias
 
@@ -102,7 +102,7 @@ warning-undecryptable = DETALLES ILEGIBLES: no se han podido descifrar. { ask }
 warning-unparseable = DETALLES ILEGIBLES: no tienen la forma esperada. { ask }
 ask = Mire el chat de seguridad de Teams o pregunte a quien administra la telefonía quién ha llamado.
 warning-no-location = SIN UBICACIÓN: Teams no ha enviado ninguna ubicación para esta llamada.
-warning-no-street = SIN CALLE: la ubicación de arriba es todo lo que ha enviado Teams.
+warning-no-street = FALTA LA CALLE: la ubicación de arriba es todo lo que ha enviado Teams.
 warning-late = CON RETRASO: esto ocurrió { $duration } antes de crearse este mensaje.
 registered-location = La ubicación es la que ha enviado Teams. Puede ser la ubicación registrada de la persona y no el lugar donde está ahora.
 
@@ -112,12 +112,13 @@ drill-caller = (nombre de quien llama)
 drill-account = (cuenta de quien llama)
 drill-callback = (número al que devolver la llamada)
 drill-street = (calle y número)
-drill-unit = (planta y sala)
+drill-unit = (piso y sala)
 drill-city = (ciudad)
 
 ## Tiempo. $weekday es 1 para el lunes hasta 7, $month de 1 a 12; $time es la hora con su zona.
 
-moment = { weekday }, { $day } de { month } de { $year }, { $time }
+moment = { weekday }, { day } de { month } de { $year }, { $time }
+day = { $day }
 weekday =
     { $weekday ->
         [1] lunes
@@ -143,8 +144,8 @@ month =
         [11] noviembre
        *[12] diciembre
     }
-at = A las { $time }
-received-at = Recibido { $time }
+at = Hora: { $time }
+received-at = Recibido: { $time }
 before = { $duration } antes de crearse este mensaje
 ahead = { $duration } por delante del reloj de este sistema
 

@@ -9,8 +9,8 @@
 
 tag-drill = EXERCICE
 tag-test = TEST
-tag-unverified = NON VÉRIFIÉE
-tag-unverified-short = NON VÉRIFIÉE
+tag-unverified = NON VÉRIFIÉ
+tag-unverified-short = NON VÉRIFIÉ
 tag-late = EN RETARD
 tag-late-by = RETARD { $duration }
 
@@ -33,18 +33,18 @@ short-drill = Exercice, pas un appel réel
 
 headline-started =
     { $known ->
-        [yes] Le { $number } a été composé dans Microsoft Teams.
-       *[no] Un numéro d'urgence a été composé dans Microsoft Teams.
+        [yes] Le { $number } a été composé depuis Microsoft Teams.
+       *[no] Un numéro d'urgence a été composé depuis Microsoft Teams.
     }
 headline-ended =
     { $known ->
-        [yes] L'appel au { $number } dans Microsoft Teams est terminé.
-       *[no] L'appel d'urgence dans Microsoft Teams est terminé.
+        [yes] L'appel au { $number } depuis Microsoft Teams est terminé.
+       *[no] L'appel d'urgence depuis Microsoft Teams est terminé.
     }
 headline-ended-after =
     { $known ->
-        [yes] L'appel au { $number } dans Microsoft Teams s'est terminé après { $duration }.
-       *[no] L'appel d'urgence dans Microsoft Teams s'est terminé après { $duration }.
+        [yes] L'appel au { $number } depuis Microsoft Teams s'est terminé après { $duration }.
+       *[no] L'appel d'urgence depuis Microsoft Teams s'est terminé après { $duration }.
     }
 headline-event =
     { $known ->
@@ -80,29 +80,29 @@ labelled = { $label } : { $value }
 ## Détails
 
 unknown-caller = appelant inconnu
-call-back = Rappeler { $number }
+call-back = Rappeler le { $number }
 no-callback = Aucun numéro à rappeler
-no-location = LIEU MANQUANT
+no-location = LOCALISATION ABSENTE
 not-given = NON INDIQUÉ
 not-readable = ILLISIBLE
 under-policy = Stratégie { $policy }
 county = Comté : { $county }
-house = Numéro { $number }
+house = Numéro de rue { $number }
 # Précède l'étage ou la salle quand ils sont donnés sans mots.
 unit = Étage/salle { $unit }
 
 ## Avertissements
 
-warning-drill = EXERCICE : ce message éprouve le chemin d'une alerte. Notez seulement qu'il est arrivé.
+warning-drill = EXERCICE : ce message teste le circuit d'alerte. N'intervenez pas ; notez seulement sa réception.
 warning-test = TEST : le { $number } est un numéro de test.
-warning-unverified = NON VÉRIFIÉE : la signature de Microsoft sur cette notification n'a pas pu être contrôlée. Agissez quand même.
-warning-unverified-test = NON VÉRIFIÉE : la signature de Microsoft sur cette notification n'a pas pu être contrôlée.
+warning-unverified = NON VÉRIFIÉ : la signature de Microsoft sur cette notification n'a pas pu être contrôlée. Agissez quand même.
+warning-unverified-test = NON VÉRIFIÉ : la signature de Microsoft sur cette notification n'a pas pu être contrôlée.
 warning-no-content = DÉTAILS ILLISIBLES : la notification n'en contenait pas. { ask }
 warning-undecryptable = DÉTAILS ILLISIBLES : ils n'ont pas pu être déchiffrés. { ask }
 warning-unparseable = DÉTAILS ILLISIBLES : ils n'ont pas la forme attendue. { ask }
 ask = Regardez la conversation de sécurité dans Teams, ou demandez au responsable de la téléphonie qui a appelé.
-warning-no-location = LIEU MANQUANT : Teams n'a envoyé aucun lieu pour cet appel.
-warning-no-street = PAS DE RUE : le lieu ci-dessus est tout ce que Teams a envoyé.
+warning-no-location = LOCALISATION ABSENTE : Teams n'a envoyé aucune localisation pour cet appel.
+warning-no-street = RUE NON INDIQUÉE : le lieu ci-dessus est tout ce que Teams a envoyé.
 warning-late = EN RETARD : cela s'est passé { $duration } avant la création de ce message.
 registered-location = Le lieu est celui que Teams a envoyé. Ce peut être le lieu enregistré de l'appelant et non l'endroit où il se trouve.
 
@@ -117,7 +117,12 @@ drill-city = (ville)
 
 ## Temps. $weekday va de 1 pour lundi à 7, $month de 1 à 12 ; $time est l'heure avec son fuseau.
 
-moment = { weekday } { $day } { month } { $year }, { $time }
+moment = { weekday } { day } { month } { $year }, { $time }
+day =
+    { $day ->
+        [1] 1er
+       *[other] { $day }
+    }
 weekday =
     { $weekday ->
         [1] lundi
@@ -143,8 +148,8 @@ month =
         [11] novembre
        *[12] décembre
     }
-at = À { $time }
-received-at = Reçu à { $time }
+at = Heure : { $time }
+received-at = Reçu : { $time }
 before = { $duration } avant la création de ce message
 ahead = { $duration } en avance sur l'horloge de ce système
 

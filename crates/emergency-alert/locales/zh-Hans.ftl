@@ -20,12 +20,12 @@ tag-late-by = 延迟{ $duration }
 
 call =
     { $known ->
-        [yes] { $number } 呼叫
+        [yes] 呼叫 { $number }
        *[no] 紧急呼叫
     }
 short-started = { call }
-short-ended = { call }已结束
-short-ended-after = { call }已结束，历时{ $duration }
+short-ended = { call } 已结束
+short-ended-after = { call } 已结束，历时{ $duration }
 short-event = { call }，事件“{ $kind }”
 short-unknown-event = { call }，未知事件
 short-unreadable = 紧急呼叫，无法读取详细信息
@@ -58,14 +58,14 @@ headline-unknown-event =
         [yes] Microsoft Teams 就拨打 { $number } 的呼叫报告了一个未说明类型的事件。
        *[no] Microsoft Teams 就一次紧急呼叫报告了一个未说明类型的事件。
     }
-headline-unreadable = 策略 { $policy } 下有人拨打了紧急电话；无法读取详细信息。
+headline-unreadable = 有人（策略 { $policy }）拨打了紧急电话；无法读取详细信息。
 headline-drill = 这是一次演练。没有人拨打紧急电话。
 
 ## 标签
 
 label-caller = 呼叫者
 label-account = 帐户
-label-callback = 回拨
+label-callback = 回拨号码
 label-international = 国际格式
 label-dialled = 所拨号码
 label-location = 位置
@@ -84,11 +84,11 @@ labelled = { $label }：{ $value }
 unknown-caller = 呼叫者不明
 call-back = 回拨 { $number }
 no-callback = 无回拨号码
-no-location = 缺少位置
+no-location = 无位置信息
 not-given = 未提供
 not-readable = 无法读取
 under-policy = 策略 { $policy }
-county = 县：{ $county }
+county = 区/县：{ $county }
 house = 门牌号 { $number }
 # 楼层或房间只有号码而没有文字时，放在其前面。
 unit = 楼层/房间 { $unit }
@@ -97,13 +97,13 @@ unit = 楼层/房间 { $unit }
 
 warning-drill = 演练：此消息用于测试警报的传送路径。只需记录已收到，无需采取其他行动。
 warning-test = 测试：{ $number } 是测试号码。
-warning-unverified = 未核实：无法检验此通知上的 Microsoft 签名。仍请采取行动。
+warning-unverified = 未核实：无法检验此通知上的 Microsoft 签名。仍请按真实警报处置。
 warning-unverified-test = 未核实：无法检验此通知上的 Microsoft 签名。
 warning-no-content = 无法读取详细信息：通知中没有内容。{ ask }
 warning-undecryptable = 无法读取详细信息：无法解密。{ ask }
 warning-unparseable = 无法读取详细信息：格式与预期不符。{ ask }
-ask = 请查看 Teams 安全服务台聊天，或询问电话系统管理员是谁拨打的。
-warning-no-location = 缺少位置：Teams 未发送此呼叫的位置。
+ask = 请查看 Teams 安保值班聊天，或询问电话系统管理员是谁拨打的。
+warning-no-location = 无位置信息：Teams 未提供此呼叫的位置。
 warning-no-street = 缺少街道地址：以上位置是 Teams 发送的全部内容。
 warning-late = 延迟：此事发生于本消息生成前{ $duration }。
 registered-location = 位置由 Teams 提供。它可能是呼叫者登记的位置，而不是其当前所在位置。
@@ -119,7 +119,8 @@ drill-city = （城市）
 
 ## 时间。$weekday 从 1（星期一）到 7，$month 从 1 到 12；$time 是带时区的时刻。
 
-moment = { $year }年{ month }{ $day }日{ weekday } { $time }
+moment = { $year }年{ month }{ day }日{ weekday } { $time }
+day = { $day }
 weekday =
     { $weekday ->
         [1] 星期一

@@ -99,6 +99,8 @@ pub(crate) fn street_line(location: &Location, alphabet: Alphabet) -> Option<Str
     let repeated = |word: Option<&String>, text: &String| word.is_some_and(|word| *word == text.to_lowercase());
     let number_first = Order::of(location).number_first;
     let neighbour = if number_first { words.first() } else { words.last() };
+    // In `7 Avenue` the number is the name: written twice it does no harm.
+    let neighbour = neighbour.filter(|_| words.len() > 2);
     let number = part(location.house_number.as_ref(), alphabet).filter(|number| !repeated(neighbour, number));
     let suffix = part(location.street_suffix.as_ref(), alphabet).filter(|suffix| !repeated(words.last(), suffix));
     let parts = if number_first { [number, Some(street), suffix] } else { [Some(street), suffix, number] };
@@ -140,10 +142,12 @@ impl Order {
     fn of(location: &Location) -> Self {
         match location.country_or_region.as_deref().and_then(country::id) {
             Some(
-                Id::AT
+                Id::AR
+                | Id::AT
                 | Id::BE
                 | Id::BG
                 | Id::CH
+                | Id::CN
                 | Id::CZ
                 | Id::DE
                 | Id::DK
@@ -156,6 +160,7 @@ impl Order {
                 | Id::IT
                 | Id::LI
                 | Id::LT
+                | Id::MX
                 | Id::NL
                 | Id::NO
                 | Id::PL
@@ -167,6 +172,9 @@ impl Order {
                 | Id::SK
                 | Id::TR,
             ) => Self { number_first: false, code_first: true },
+            Some(Id::BR | Id::CL | Id::CO | Id::EC | Id::PE | Id::UY) => {
+                Self { number_first: false, code_first: false }
+            }
             Some(Id::FR | Id::LU | Id::MC) => Self { number_first: true, code_first: true },
             _ => Self { number_first: true, code_first: false },
         }
@@ -247,6 +255,8 @@ mod tests {
             [address.street.unwrap(), address.city.unwrap()]
         };
         for (country, street, city) in [
+            ("México", "Weg 5", "10623 Ort, XX"),
+            ("Brasil", "Weg 5", "Ort, XX 10623"),
             ("Deutschland", "Weg 5", "10623 Ort, XX"),
             ("ES", "Weg 5", "10623 Ort, XX"),
             ("France", "5 Weg", "10623 Ort, XX"),
@@ -256,8 +266,11 @@ mod tests {
         ] {
             assert_eq!(written(country, "Weg", Some("XX")), [street, city], "{country}");
         }
-        assert_eq!(written("DE", "Weg 5", None), ["Weg 5", "10623 Ort"]);
-        assert_eq!(written("US", "5 Weg", None), ["5 Weg", "Ort, 10623"]);
+        assert_eq!(written("DE", "Langer Weg 5", None), ["Langer Weg 5", "10623 Ort"]);
+        assert_eq!(written("US", "5 Langer Weg", None), ["5 Langer Weg", "Ort, 10623"]);
+        // What is left would be no street.
+        assert_eq!(written("US", "5 Avenue", None)[0], "5 5 Avenue");
+        assert_eq!(written("ES", "Calle 5", None)[0], "Calle 5 5");
     }
 
     #[test]

@@ -49,6 +49,15 @@ pub enum DegradedReason {
     Unparseable,
 }
 
+/// What the end of a call is to know of its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// When the call started.
+    pub at: Timestamp,
+    /// Whether the number dialled was a test number.
+    pub is_test: bool,
+}
+
 /// An alert, and how it reads as JSON, email, SMS and in a chat.
 #[derive(Clone)]
 pub struct Alert {
@@ -156,21 +165,29 @@ impl Alert {
         self.document.chat = Chat::of(self);
     }
 
-    /// Tells an ended call when it started. Of no effect for other events, and for a start that lies after the end.
-    pub fn set_start(&mut self, started_at: Timestamp) {
-        let Some(ended_at) = self.document.occurred_at.filter(|ended_at| self.is_end() && *ended_at >= started_at)
-        else {
+    /// Tells an ended call how it started: when, and whether as a test, which its end may not say. Of no effect for other
+    /// events; a time after the end is not taken.
+    pub fn set_start(&mut self, start: Start) {
+        if !self.is_end() {
             return;
-        };
-        self.document.started_at = Some(started_at);
-        self.document.duration_seconds = Some(age_seconds(started_at, ended_at));
+        }
+        if let Some(ended_at) = self.document.occurred_at.filter(|ended_at| *ended_at >= start.at) {
+            self.document.started_at = Some(start.at);
+            self.document.duration_seconds = Some(age_seconds(start.at, ended_at));
+        }
+        if self.document.number_dialed.is_none() && start.is_test {
+            self.document.is_test = true;
+            self.document.audience = Audience::Test;
+        }
         self.derive();
     }
 
-    /// When the call started, if this is its start.
+    /// How the call started, if this is its start.
     #[must_use]
-    pub fn start(&self) -> Option<Timestamp> {
-        self.document.occurred_at.filter(|_| self.document.event_type.as_deref() == Some(STARTED))
+    pub fn start(&self) -> Option<Start> {
+        let started = self.document.event_type.as_deref() == Some(STARTED);
+        let at = self.document.occurred_at.filter(|_| started)?;
+        Some(Start { at, is_test: self.document.is_test })
     }
 
     /// Whether this is the end of a call.

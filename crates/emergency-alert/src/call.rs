@@ -56,7 +56,8 @@ pub struct UnreadableCall;
 impl EmergencyCall {
     /// Reads a decrypted document, which holds the event itself or wraps it in `emergencyCallEvent`.
     ///
-    /// A byte order mark is skipped, and bytes that are no UTF-8 cost their character, not the alert.
+    /// A byte order mark is skipped. Bytes that are no UTF-8, halves of characters and control characters cost their
+    /// character, not the alert.
     ///
     /// # Errors
     ///
@@ -64,7 +65,8 @@ impl EmergencyCall {
     pub fn from_resource(document: &[u8]) -> Result<Self, UnreadableCall> {
         let text = String::from_utf8_lossy(document);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let raw: Value = serde_json::from_str(text).map_err(|_| UnreadableCall)?;
+        let raw: Value =
+            serde_json::from_str(text).or_else(|_| serde_json::from_str(&mended(text))).map_err(|_| UnreadableCall)?;
         let outer = Fields::of(raw.as_object().ok_or(UnreadableCall)?);
         let event = outer.child("emergencyCallEvent").or(outer);
         let caller = event.child("callerInfo");
@@ -84,6 +86,44 @@ impl EmergencyCall {
             location: Location::from_fields(&caller.child("location")),
             raw,
         })
+    }
+}
+
+/// `document` without what JSON forbids but careless writers leave in texts: raw control characters, and escapes of one
+/// half of a character that UTF-16 has in two.
+fn mended(document: &str) -> String {
+    let mut text = String::with_capacity(document.len());
+    let mut rest: &str = &document.replace(char::is_control, " ");
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        let length = match (surrogate(escape), escape.get(6..).and_then(surrogate)) {
+            (Some(Half::High), Some(Half::Low)) => 12,
+            (Some(_), _) => {
+                text.push('\u{fffd}');
+                rest = &escape[6..];
+                continue;
+            }
+            (None, _) => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        text.push_str(&escape[..length]);
+        rest = &escape[length..];
+    }
+    text + rest
+}
+
+/// One of the two units in which UTF-16 writes some characters.
+enum Half {
+    High,
+    Low,
+}
+
+/// The half that an escape at the beginning of `text` stands for.
+fn surrogate(text: &str) -> Option<Half> {
+    match u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()? {
+        0xd800..=0xdbff => Some(Half::High),
+        0xdc00..=0xdfff => Some(Half::Low),
+        _ => None,
     }
 }
 

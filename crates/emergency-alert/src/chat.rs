@@ -1,5 +1,7 @@
 //! The alert as a message in a chat.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::address::Address;
@@ -19,7 +21,7 @@ const MAX_DESCRIPTION_BYTES: usize = 8_000;
 const MAX_VALUE_BYTES: usize = 400;
 
 /// The member `content` of a custom notification of Amazon Q Developer in chat applications.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chat {
     /// `client-markdown`
@@ -67,7 +69,7 @@ fn lines(alert: &Alert) -> Vec<String> {
 
 fn callback(alert: &Alert) -> String {
     let wording = alert.wording();
-    let Some(number) = value(alert.document().caller.phone_number.as_ref()) else {
+    let Some(number) = number(alert.document().caller.phone_number.as_ref()) else {
         return wording.say("no-callback");
     };
     let shown =
@@ -81,17 +83,47 @@ fn value(given: Option<&String>) -> Option<String> {
     (!value.is_empty()).then_some(value)
 }
 
+/// A telephone number, which must be shown as it is to be dialled.
+fn number(given: Option<&String>) -> Option<String> {
+    let number = clean(given?);
+    let dialled = number.chars().all(|c| c.is_ascii_digit() || "+*#().,;=- ext".contains(c));
+    // Emphasis takes two asterisks.
+    if dialled && number.matches('*').count() < 2 {
+        Some(cut(&number, MAX_VALUE_BYTES, CUT_MARK))
+    } else {
+        value(given)
+    }
+}
+
 /// Text that a chat shows as it is. In Slack and Teams the characters replaced here make links, mentions and emphasis,
 /// which a name must not.
 fn text(given: &str) -> String {
-    let plain = |c| match c {
-        '<' => '‹',
-        '>' => '›',
-        '*' => '∗',
-        '`' => '\'',
-        c => c,
-    };
-    clean(given).chars().map(plain).collect::<String>().replace("](", "] (")
+    let given = clean(given);
+    let mut text = String::with_capacity(given.len());
+    let mut characters = given.chars().peekable();
+    let mut inside = false;
+    while let Some(c) = characters.next() {
+        let next_inside = characters.peek().is_some_and(|next| next.is_alphanumeric());
+        text.push(match c {
+            '<' => '‹',
+            '>' => '›',
+            '*' => '∗',
+            '`' => '\'',
+            '~' => '∼',
+            // Within a word it is an underscore and nothing else.
+            '_' if !(inside && next_inside) => 'ˍ',
+            c => c,
+        });
+        inside = c.is_alphanumeric();
+    }
+    text.replace("](", "] (").replace("://", ": //")
+}
+
+/// Shows nothing: every member is personal data.
+impl fmt::Debug for Chat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chat").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -101,8 +133,15 @@ mod tests {
     #[test]
     fn nothing_in_a_text_becomes_a_link_a_mention_or_emphasis() {
         assert_eq!(
-            text("<!channel> *Ann* `x` [call me](https://evil.example)\n# head"),
-            "‹!channel› ∗Ann∗ 'x' [call me] (https://evil.example) # head"
+            text("<!channel> *Ann* `x` [call me](https://evil.example)\n# head ~gone~ _bent_ first_last@example.com"),
+            "‹!channel› ∗Ann∗ 'x' [call me] (https: //evil.example) # head ∼gone∼ ˍbentˍ first_last@example.com"
         );
+    }
+
+    #[test]
+    fn a_number_stays_as_it_is_dialled() {
+        let shown = |given: &str| number(Some(&given.to_owned())).unwrap();
+        assert_eq!(shown("*67 425-555-0100;ext=12"), "*67 425-555-0100;ext=12");
+        assert_eq!(shown("*1* <@U1>"), "∗1∗ ‹@U1›");
     }
 }

@@ -25,7 +25,7 @@ mod text;
 mod warnings;
 mod wording;
 
-pub use alert::{Alert, DegradedReason};
+pub use alert::{Alert, DegradedReason, Start};
 pub use audience::Audience;
 pub use call::{Caller, EmergencyCall, UnreadableCall};
 pub use chat::Chat;

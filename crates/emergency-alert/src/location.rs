@@ -69,9 +69,9 @@ impl Location {
         }
     }
 
-    /// Latitude and longitude in degrees; both or none.
+    /// Latitude and longitude in degrees; both or none. Zero and zero is in the open sea: nobody filled them in.
     pub(crate) fn point(&self) -> Option<(f64, f64)> {
-        Some((self.latitude?, self.longitude?))
+        Some((self.latitude?, self.longitude?)).filter(|point| *point != (0.0, 0.0))
     }
 
     /// The text members, for bounding their length.

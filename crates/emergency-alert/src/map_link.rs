@@ -49,7 +49,9 @@ impl Default for MapLink {
 
 /// Degrees with five decimals, which are about a metre.
 pub(crate) fn degrees(value: f64) -> String {
-    format!("{value:.5}")
+    let degrees = format!("{value:.5}");
+    // Nobody writes a negative zero.
+    if degrees == "-0.00000" { "0.00000".to_owned() } else { degrees }
 }
 
 #[cfg(test)]
@@ -63,6 +65,7 @@ mod tests {
             assert_eq!(MapLink::parse(value).unwrap().to(47.6396, -122.1281).as_deref(), Some(link), "{value}");
         }
         assert_eq!(MapLink::parse("none").unwrap().to(1.0, 2.0), None);
+        assert_eq!(degrees(-0.000_001), "0.00000");
     }
 
     #[test]

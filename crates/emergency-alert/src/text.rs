@@ -10,17 +10,40 @@ pub(crate) const CUT_MARK: &str = "[...]";
 /// of writing or show nothing are left out.
 pub(crate) fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut marks = 0;
     for c in text.chars() {
+        marks = if is_mark(c) { marks + 1 } else { 0 };
         if c.is_whitespace() || c.is_control() {
             if !out.is_empty() && !out.ends_with(' ') {
                 out.push(' ');
             }
-        } else if !is_invisible(c) {
+        } else if !is_invisible(c) && marks <= MAX_MARKS {
             out.push(c);
         }
     }
     out.truncate(out.trim_end().len());
-    out
+    if out.chars().all(|c| is_mark(c) || is_joiner(c)) { String::new() } else { out }
+}
+
+/// More diacritical marks on one letter than any language has would be painted over the lines around it.
+const MAX_MARKS: usize = 4;
+
+/// Diacritical marks, which show only on a letter.
+fn is_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{300}'..='\u{36f}'
+            | '\u{483}'..='\u{489}'
+            | '\u{1ab0}'..='\u{1aff}'
+            | '\u{1dc0}'..='\u{1dff}'
+            | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}'
+    )
+}
+
+/// What joins characters or chooses between their forms, and shows nothing alone.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// `text` in at most `max` bytes of UTF-8, cut at a character boundary and marked with `mark` where it is longer.
@@ -100,12 +123,18 @@ fn is_pictograph(c: char) -> bool {
         ) && !c.is_alphanumeric()
 }
 
-/// Bidirectional controls, zero-width characters, tags and noncharacters. Joiners stay: scripts and emoji need them.
+/// Bidirectional controls, zero-width characters, fillers, tags and noncharacters. Joiners stay: scripts and emoji need them.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'
+            | '\u{34f}'
             | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{ffa0}'
             | '\u{180e}'
             | '\u{200b}'
             | '\u{200e}'..='\u{200f}'
@@ -127,6 +156,10 @@ mod tests {
         assert_eq!(clean("  a\r\n\tb\u{0}\u{85}c\u{2028}d  "), "a b c d");
         assert_eq!(clean("\u{202e}evil\u{2066} \u{feff}x\u{ffff}\u{1fffe}"), "evil x");
         assert_eq!(clean("\u{200b}\u{202c}"), "");
+        for blank in ["\u{3164}", "\u{200d}", "\u{2800} \u{115f}", "\u{fe0f}\u{301}"] {
+            assert_eq!(clean(blank), "", "{blank:?}");
+        }
+        assert_eq!(clean(&format!("A{}b", "\u{301}".repeat(5_000))), format!("A{}b", "\u{301}".repeat(4)));
         assert_eq!(clean("👩\u{200d}🚒 Zoë"), "👩\u{200d}🚒 Zoë");
     }
 

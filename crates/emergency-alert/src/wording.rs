@@ -183,7 +183,7 @@ impl Wording {
             [
                 ("weekday", moment.weekday().to_monday_one_offset().into()),
                 ("month", moment.month().into()),
-                ("day", moment.day().to_string().into()),
+                ("day", moment.day().into()),
                 ("year", moment.year().to_string().into()),
                 ("time", moment.strftime("%H:%M:%S %Z").to_string().into()),
             ],
@@ -438,7 +438,7 @@ mod tests {
         for (language, date, coordinates) in [
             (Language::English, "Friday, March 1, 2024, 10:05:09 UTC", "47.63960, -122.12810"),
             (Language::Spanish, "viernes, 1 de marzo de 2024, 10:05:09 UTC", "47,63960; -122,12810"),
-            (Language::French, "vendredi 1 mars 2024, 10:05:09 UTC", "47,63960 ; -122,12810"),
+            (Language::French, "vendredi 1er mars 2024, 10:05:09 UTC", "47,63960 ; -122,12810"),
             (Language::SimplifiedChinese, "2024年3月1日星期五 10:05:09 UTC", "47.63960, -122.12810"),
         ] {
             let wording = Wording::new(language);

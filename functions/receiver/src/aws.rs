@@ -8,6 +8,7 @@ use aws_sdk_sns::{
     error::{ProvideErrorMetadata, SdkError},
     types::PublishBatchRequestEntry,
 };
+use emergency_alert::Start;
 use graph_notifications::{SigningKeys, TenantId};
 use graph_subscriptions::{LoginEndpoint, http, signing_keys, signing_keys::TokenVersion};
 use jiff::Timestamp;
@@ -103,8 +104,9 @@ impl FetchSigningKeys for Aws {
 const PUBLISHED: &str = "published";
 const STARTED: &str = "started";
 
-/// When a call started.
+/// When a call started, and whether as a test.
 const STARTED_AT: &str = "startedAt";
+const IS_TEST: &str = "isTest";
 
 fn key(hash: &str, sort: &str) -> HashMap<String, AttributeValue> {
     let text = |text: String| AttributeValue::S(text);
@@ -139,17 +141,19 @@ impl MarkPublished for Aws {
 }
 
 impl FindStart for Aws {
-    async fn find_start(&self, call: &str) -> Result<Option<Timestamp>, CallFailed> {
+    async fn find_start(&self, call: &str) -> Result<Option<Start>, CallFailed> {
         let Some(item) = self.get(call, STARTED).await? else { return Ok(None) };
-        let start = item.get(STARTED_AT).and_then(|start| start.as_s().ok()?.parse().ok());
-        start.map(Some).ok_or_else(|| CallFailed("GetItem: the item holds no time".to_owned()))
+        let at = item.get(STARTED_AT).and_then(|at| at.as_s().ok()?.parse().ok());
+        let is_test = item.get(IS_TEST).is_some_and(|is_test| is_test.as_bool() == Ok(&true));
+        at.map(|at| Some(Start { at, is_test })).ok_or_else(|| CallFailed("GetItem: the item holds no time".to_owned()))
     }
 }
 
 impl RememberStart for Aws {
-    async fn remember_start(&self, call: &str, start: Timestamp, until: Timestamp) -> Result<(), CallFailed> {
+    async fn remember_start(&self, call: &str, start: Start, until: Timestamp) -> Result<(), CallFailed> {
         let mut item = key(call, STARTED);
-        item.insert(STARTED_AT.to_owned(), AttributeValue::S(start.to_string()));
+        item.insert(STARTED_AT.to_owned(), AttributeValue::S(start.at.to_string()));
+        item.insert(IS_TEST.to_owned(), AttributeValue::Bool(start.is_test));
         self.put(item, until).await
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! None of them may wait for ever: the caller gives each a deadline and drops the future then.
 
+use emergency_alert::Start;
 use graph_notifications::{SigningKeys, TenantId};
 use jiff::Timestamp;
 use lambda_edge::{event::BusEvent, publication::Publication};
@@ -47,19 +48,19 @@ pub trait MarkPublished {
     fn mark_published(&self, hash: &str, until: Timestamp) -> impl Future<Output = Result<(), CallFailed>>;
 }
 
-/// Looks up when a call started: DynamoDB's `GetItem`.
+/// Looks up how a call started: DynamoDB's `GetItem`.
 pub trait FindStart {
-    /// When the call with this hash started, if that is remembered.
-    fn find_start(&self, call: &str) -> impl Future<Output = Result<Option<Timestamp>, CallFailed>>;
+    /// The start of the call with this hash, if that is remembered.
+    fn find_start(&self, call: &str) -> impl Future<Output = Result<Option<Start>, CallFailed>>;
 }
 
-/// Remembers when a call started: DynamoDB's `PutItem`.
+/// Remembers how a call started: DynamoDB's `PutItem`.
 pub trait RememberStart {
     /// Remembers the start of the call with this hash until the given time.
     fn remember_start(
         &self,
         call: &str,
-        start: Timestamp,
+        start: Start,
         until: Timestamp,
     ) -> impl Future<Output = Result<(), CallFailed>>;
 }

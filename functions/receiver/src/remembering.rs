@@ -5,7 +5,7 @@ use std::{
     pin::pin,
 };
 
-use emergency_alert::Alert;
+use emergency_alert::{Alert, Start};
 use futures::{
     StreamExt as _,
     future::{Either, select},
@@ -35,7 +35,7 @@ struct Candidate {
     ended: Option<String>,
 }
 
-/// Leaves out what was published before, and tells ended calls when they started. What the table does not say in time is
+/// Leaves out what was published before, and tells ended calls how they started. What the table does not say in time is
 /// done without: an alert goes out twice, or without the call's duration.
 pub(crate) async fn leave_out_duplicates(
     alerts: Vec<Alert>,
@@ -43,7 +43,7 @@ pub(crate) async fn leave_out_duplicates(
     deadline: Instant,
     handed_over: &mut HandedOver,
 ) -> Vec<Outgoing> {
-    let starts: HashMap<String, Timestamp> = alerts.iter().filter_map(start).collect();
+    let starts: HashMap<String, Start> = alerts.iter().filter_map(start).collect();
     let mut seen = HashSet::new();
     let mut candidates = Vec::new();
     for mut alert in alerts {
@@ -87,13 +87,13 @@ pub(crate) async fn leave_out_duplicates(
     fresh
 }
 
-/// Whether the alert was published, and when its call started. Both are asked for at once, and the answer to the first
+/// Whether the alert was published, and how its call started. Both are asked for at once, and the answer to the first
 /// hardly waits for the second.
 async fn look_up(
     candidate: &Candidate,
     outside: &(impl FindPublished + FindStart),
     deadline: Instant,
-) -> (Result<bool, CallFailed>, Result<Option<Timestamp>, CallFailed>) {
+) -> (Result<bool, CallFailed>, Result<Option<Start>, CallFailed>) {
     let published =
         async { timeout_at(deadline, outside.is_published(&candidate.hash)).await.unwrap_or(Err(CallFailed::late())) };
     let Some(call) = &candidate.ended else { return (published.await, Ok(None)) };
@@ -107,8 +107,8 @@ async fn look_up(
     }
 }
 
-/// The call, hashed, and when it started, if this alert says so.
-fn start(alert: &Alert) -> Option<(String, Timestamp)> {
+/// The call, hashed, and how it started, if this alert says so.
+fn start(alert: &Alert) -> Option<(String, Start)> {
     Some((hash_of_call(&alert.call_key()?), alert.start()?))
 }
 
@@ -136,7 +136,7 @@ pub(crate) async fn mark(
     failed
 }
 
-/// Remembers when the published calls started. Gives how many starts could not be: those calls end without a duration.
+/// Remembers how the published calls started. Gives how many starts could not be: those calls end without a duration.
 pub(crate) async fn remember_starts(
     published: &[Outgoing],
     outside: &impl RememberStart,

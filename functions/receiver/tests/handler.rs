@@ -82,6 +82,20 @@ async fn an_ended_call_says_when_it_started_and_how_long_it_took() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_of_a_test_call_that_does_not_say_the_number_alarms_nobody_else() {
+    for (number, topic) in [("933", "test-topic"), ("911", "alert-topic")] {
+        let world = World::new();
+        world.deliver(&[Call::new("call-1").number(number)]).await;
+        world.deliver(&[Call::new("call-1").number("").ended_after(95)]).await;
+        let topics: Vec<_> = world.published().iter().map(|message| message.topic.clone()).collect();
+        assert_eq!(topics, [topic, topic]);
+    }
+    let world = World::new();
+    world.deliver(&[Call::new("call-1").number("").ended_after(95)]).await;
+    assert_eq!(world.published()[0].topic, "alert-topic", "whether it was a test is not known");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_without_a_known_start_has_no_duration() {
     for (seen, end) in [
         (Call::new("call-2"), Call::new("call-1").ended_after(95)),

@@ -11,7 +11,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, sms_parts};
+use emergency_alert::{
+    Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, Start, sms_parts,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -164,7 +166,7 @@ impl Call {
             _ => return Err("exactly one of document, degraded and drill must be there".into()),
         };
         if let Some(started_at) = self.started_at {
-            alert.set_start(started_at);
+            alert.set_start(Start { at: started_at, is_test: false });
         }
         Ok(alert)
     }

@@ -1,6 +1,8 @@
 //! Reading documents, and the alert document made of them.
 
-use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Notification, UnreadableCall};
+use std::collections::HashSet;
+
+use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Notification, Start, UnreadableCall};
 use serde_json::{Value, json};
 
 use crate::samples::{alert, call, caller, flat, microsoft, microsoft_with, notification, parsed, settings};
@@ -55,7 +57,7 @@ fn microsofts_example_is_read_completely() {
             "chat": {
                 "textType": "client-markdown",
                 "title": "911 call: Adele Vance, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, Contoso Ltd",
-                "description": "- 911 was dialled in Microsoft Teams.\n- Call back: 14255550100 (+1 425-555-0100)\n- Caller: Adele Vance\n\
+                "description": "- Somebody dialled 911 in Microsoft Teams.\n- Call back: 14255550100 (+1 425-555-0100)\n- Caller: Adele Vance\n\
                     - Account: adele.vance@contoso.com\n- Location: Contoso Ltd, 725 Microsoft Way NE, Floor/room 700, Redmond, WA 98052, \
                     County: King, United States\n- https://www.openstreetmap.org/?mlat=47.63960&mlon=-122.12810&zoom=18\n\
                     - Time: Monday, January 1, 2024, 02:00:00 PST\n- Policy: EmergencyPolicy\n\
@@ -203,7 +205,7 @@ fn an_end_without_a_sensible_start_has_no_duration() {
         (&microsoft(), "2024-01-01T09:58:30Z", None),
     ] {
         let mut alert = alert(document);
-        alert.set_start(start.parse().unwrap());
+        alert.set_start(Start { at: start.parse().unwrap(), is_test: false });
         assert_eq!(alert.document().duration_seconds, length, "{start}");
         assert_eq!(alert.document().started_at.is_some(), length.is_some());
         assert_eq!(alert.email().subject.contains("ended after 1 min 30 s"), length == Some(90));
@@ -226,10 +228,68 @@ fn incidents_open_and_close_by_the_calls_id_and_are_urgent_only_where_somebody_m
         assert_eq!(incident["key"], "11111111-0000-0000-0000-000000000000");
     }
     let hostile = of(&microsoft_with("/id", json!("a\"b\\c\n")));
-    assert_eq!(hostile["key"], "a'b/c");
+    assert!(hostile["key"].as_str().unwrap().starts_with("a'b/c "), "{hostile}");
+}
+
+#[test]
+fn different_calls_never_share_an_incident() {
+    let of = |id: Value| parsed(&alert(&microsoft_with("/id", id)))["incident"]["key"].clone();
+    let long = "x".repeat(300);
     let anonymous = Notification { call_id: None, ..notification() };
-    let nameless = Alert::degraded(DegradedReason::Undecryptable, "f", &anonymous, &settings());
-    assert!(nameless.document().incident.key.ends_with("2024-01-01T10:00:03.2Z"));
+    let nameless = |fingerprint: &str| {
+        let alert = Alert::degraded(DegradedReason::Undecryptable, fingerprint, &anonymous, &settings());
+        json!(alert.document().incident.key)
+    };
+    let idless = |kind: &str| {
+        let mut document = caller(&json!({}));
+        document["emergencyCallEvent"]["callEventType"] = json!(kind);
+        json!(Alert::from_call(call(&document), &anonymous, &settings()).document().incident.key)
+    };
+    let keys = [
+        of(json!("a'b")),
+        of(json!("a\"b")),
+        of(json!("a/b")),
+        of(json!("a\\b")),
+        of(json!(format!("{long}1"))),
+        of(json!(format!("{long}2"))),
+        nameless("f"),
+        nameless("g"),
+        idless("callStarted"),
+        idless("callEnded"),
+    ];
+    assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "{keys:#?}");
+    assert!(keys.iter().all(|key| (1..=255).contains(&key.as_str().unwrap().len())));
+}
+
+#[test]
+fn the_end_of_a_test_is_a_test_even_if_it_does_not_say_the_number() {
+    let end = |number: Value| {
+        let mut document = microsoft_with("/callEventType", json!("callEnded"));
+        document["emergencyCallEvent"]["emergencyNumberDialed"] = number;
+        alert(&document)
+    };
+    for (number, started_as_test, audience) in [
+        (Value::Null, true, Audience::Test),
+        (Value::Null, false, Audience::Alert),
+        (json!("911"), true, Audience::Alert),
+        (json!("933"), false, Audience::Test),
+    ] {
+        let mut end = end(number.clone());
+        end.set_start(Start { at: "2024-01-01T09:59:00Z".parse().unwrap(), is_test: started_as_test });
+        assert_eq!(
+            (end.audience(), end.is_test()),
+            (audience, audience == Audience::Test),
+            "{number} {started_as_test}"
+        );
+    }
+    assert!(alert(&microsoft_with("/emergencyNumberDialed", json!("933"))).start().unwrap().is_test);
+}
+
+#[test]
+fn coordinates_in_the_open_sea_are_no_place() {
+    let nowhere = json!({"coordinates": {"latitude": 0, "longitude": "-0.0"}});
+    let alert = alert(&microsoft_with("/callerInfo/location", nowhere));
+    assert!(alert.sms().contains("LOCATION MISSING") && alert.document().map_url.is_none(), "{}", alert.sms());
 }
 
 #[test]
@@ -252,7 +312,9 @@ fn a_degraded_document_says_what_the_envelope_says() {
 fn debug_output_shows_nothing_personal() {
     let call = call(&microsoft());
     let alert = alert(&microsoft());
-    let shown = format!("{call:?} {:?} {:?} {alert:?} {:?}", call.caller, call.location, alert.document());
+    let document = alert.document();
+    let parts = format!("{:?} {:?} {:?} {:?}", call.caller, call.location, document.incident, document.chat);
+    let shown = format!("{call:?} {parts} {alert:?} {document:?}");
     for secret in ["Adele", "adele.vance", "14255550100", "Microsoft Way", "Contoso", "47.6", "Redmond"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }

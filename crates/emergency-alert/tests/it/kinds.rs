@@ -2,10 +2,12 @@
 //! `make preview` shows, too.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
-use std::{fs, str::FromStr as _};
 
-use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, sms_parts};
+use emergency_alert::{
+    Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, Start, sms_parts,
+};
 use serde_json::Value;
 
 use crate::samples::parsed;
@@ -43,7 +45,7 @@ fn alert(call: &Value, language: Language) -> Alert {
         }
     };
     if let Some(started) = call["startedAt"].as_str() {
-        alert.set_start(jiff::Timestamp::from_str(started).unwrap());
+        alert.set_start(Start { at: started.parse().unwrap(), is_test: false });
     }
     alert
 }

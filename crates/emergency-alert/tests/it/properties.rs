@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use emergency_alert::{
-    Alert, DegradedReason, EmergencyCall, Language, MAX_JSON_BYTES, Notification, Settings, sms_parts,
+    Alert, DegradedReason, EmergencyCall, Language, MAX_JSON_BYTES, Notification, Settings, Start, sms_parts,
 };
 use jsonschema::Validator;
 use proptest::collection::{btree_map, vec};
@@ -140,6 +140,20 @@ proptest! {
     }
 
     #[test]
+    fn damage_to_a_text_costs_nothing_else(
+        damage in proptest::sample::select(vec!["\\ud83d", "\\udc00", "\\ud83d\\u0041", "\u{1}", "\t", "\r\n", "\\udc00\\ud83d", "\u{0}"]),
+        before in "[a-z]{0,5}", after in "[a-z]{0,5}", trailing in proptest::sample::select(vec!["", "\u{0}", "\u{0}\n"]),
+    ) {
+        let document = format!(
+            r#"{{"callerInfo": {{"displayName": "{before}{damage}{after}\\\\ \ud83d\ude92", "phoneNumber": "14255550100"}}}}{trailing}"#
+        );
+        let call = EmergencyCall::from_resource(document.as_bytes()).unwrap();
+        prop_assert_eq!(call.caller.phone_number.as_deref(), Some("14255550100"));
+        let name = call.caller.display_name.unwrap();
+        prop_assert!(name.starts_with(before.trim()) && name.ends_with("\\\\ 🚒"), "{name:?}");
+    }
+
+    #[test]
     fn any_object_becomes_an_alert(document in prop_oneof![arbitrary(), structured()]) {
         let read = EmergencyCall::from_resource(document.to_string().as_bytes());
         prop_assert_eq!(read.is_ok(), document.is_object());
@@ -153,7 +167,7 @@ proptest! {
     #[test]
     fn limits_hold_in_every_language(document in structured(), language in language(), verified in any::<bool>()) {
         let mut alert = told_in(language, EmergencyCall::from_resource(document.to_string().as_bytes()).unwrap(), verified);
-        alert.set_start("2024-01-01T09:00:00Z".parse().unwrap());
+        alert.set_start(Start { at: "2024-01-01T09:00:00Z".parse().unwrap(), is_test: false });
         let (email, sms) = (alert.email(), alert.sms());
         prop_assert!(!email.subject.is_empty() && email.subject.len() < 100, "{}", email.subject);
         prop_assert!(email.subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{}", email.subject);

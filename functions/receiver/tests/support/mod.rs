@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use emergency_alert::Start;
 use end_to_end::simulator::{
     keys::{self, shared},
     notification::{self, Caller, DocumentShape, EmergencyEvent, ItemOrigin},
@@ -243,7 +244,7 @@ struct State {
     published: RefCell<Vec<Published>>,
     batches: RefCell<Vec<usize>>,
     marks: RefCell<BTreeSet<String>>,
-    starts: RefCell<HashMap<String, Timestamp>>,
+    starts: RefCell<HashMap<String, Start>>,
     events: RefCell<Vec<BusEvent>>,
 }
 
@@ -292,14 +293,14 @@ impl MarkPublished for Outside {
 }
 
 impl FindStart for Outside {
-    async fn find_start(&self, call: &str) -> Result<Option<Timestamp>, CallFailed> {
+    async fn find_start(&self, call: &str) -> Result<Option<Start>, CallFailed> {
         self.0.called("find_start").await?;
         Ok(self.0.starts.borrow().get(call).copied())
     }
 }
 
 impl RememberStart for Outside {
-    async fn remember_start(&self, call: &str, start: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
+    async fn remember_start(&self, call: &str, start: Start, _until: Timestamp) -> Result<(), CallFailed> {
         self.0.called("remember_start").await?;
         self.0.starts.borrow_mut().insert(call.to_owned(), start);
         Ok(())
