@@ -6,7 +6,7 @@
 - The emulator ignores the OpenAPI document in which SAM describes an HTTP API's routes; the same routes are added here. The
   deployment itself needs them: it ends only when Graph's handshake has succeeded.
 - To the emulator PublishBatch is a permission of its own; on AWS sns:Publish covers it, so whoever has that gets it here.
-- Subscribers of every kind are put on both topics, and a queue behind a rule on the event bus.
+- Subscribers of every kind are put on the topics, and a queue behind a rule on the event bus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 
 import boto3
 from botocore.exceptions import ClientError
-from stack import STACK_NAME, TEST_EMAIL, TEST_PHONE
+from stack import STACK_NAME, TEST_PHONE
 
 BATCH_POLICY = "PublishBatchInTheEmulator"
 
@@ -110,13 +110,16 @@ def subscribe(deployed: dict[str, str], front: str) -> dict[str, str]:
     sns = boto3.client("sns")
     alerts, alerts_arn = queue("alerts", "sns.amazonaws.com")
     tests, tests_arn = queue("tests", "sns.amazonaws.com")
+    chat, chat_arn = queue("chat", "sns.amazonaws.com")
     bus, bus_arn = queue("events", "events.amazonaws.com")
-    # The template has subscribed AlertEmail and AlertPhone to the first topic already.
+    # The template has subscribed AlertEmail, AlertPhone and TestEmail already.
     for topic, subscriptions in {
         deployed["AlertTopicArn"]: [("sqs", alerts_arn), ("http", f"{front}/_local/pager/on-call")],
         deployed["TestTopicArn"]: [
-            ("sqs", tests_arn), ("email", TEST_EMAIL), ("sms", TEST_PHONE), ("http", f"{front}/_local/pager/telephony"),
+            ("sqs", tests_arn), ("sms", TEST_PHONE), ("http", f"{front}/_local/pager/telephony"),
         ],
+        # In the place of Amazon Q, which would subscribe by https.
+        deployed["ChatTopicArn"]: [("sqs", chat_arn)],
     }.items():
         for protocol, endpoint in subscriptions:
             sns.subscribe(TopicArn=topic, Protocol=protocol, Endpoint=endpoint)
@@ -125,7 +128,7 @@ def subscribe(deployed: dict[str, str], front: str) -> dict[str, str]:
         Name="everything", EventBusName=deployed["EventBusName"], EventPattern=json.dumps({"source": ["teams-emergency-alerts"]})
     )
     events.put_targets(Rule="everything", EventBusName=deployed["EventBusName"], Targets=[{"Id": "queue", "Arn": bus_arn}])
-    return {"alerts": alerts, "tests": tests, "events": bus}
+    return {"alerts": alerts, "tests": tests, "chat": chat, "events": bus}
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 """The local AWS endpoint: a proxy in front of the emulator, for the functions and for the Graph simulator.
 
-Five things are wanted from AWS that the emulator does not do:
+Six things are wanted from AWS that the emulator does not do:
 
 - It answers for `{api}.execute-api.{region}.amazonaws.com`, the host in the deployed notification URL.
 - It answers for a secret that has no value yet as AWS does; the emulator has an empty value there.
 - It shows what email and SMS subscribers get: the emulator accepts those subscriptions but delivers nothing. For https
   subscriptions it is the subscriber: it confirms, and keeps what arrives.
+- It is PagerDuty, and whatever else EventBridge may call by an API destination: it keeps what arrives, as it is.
 - It answers `sts:GetWebIdentityToken` with a token that the issuer's published keys verify and that names the caller's
   role, as Microsoft Entra needs it; the emulator's token names no role and is signed with a secret.
 - It has outages on demand, so that tests see what the functions do then.
@@ -17,6 +18,8 @@ Under `/_local/` it has an interface of its own, JSON over HTTP:
                                                      for sns and sts also a "code"
     DELETE /_local/faults                            everything works again
     POST   /_local/pager/{name}                      the address of an http subscriber
+    POST   /_local/pagerduty                         PagerDuty's Events API v2
+    POST   /_local/webhook/{name}                    the address of any other API destination
     GET    /_local/issuer/.well-known/...            the configuration and the keys of the issuer {front}/_local/issuer
 
 It runs in the environment with boto3, prints one line of JSON when it listens, and ends on SIGTERM.
@@ -213,6 +216,10 @@ class Front:
                 headers=headers, body=body.decode(),
             )
 
+    def called(self, protocol: str, name: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> None:
+        """Keeps what an API destination was sent."""
+        self.deliveries.add(protocol=protocol, to=name, query=query, headers=headers, body=body.decode())
+
 
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
@@ -243,6 +250,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve_local(self, path: str, query: dict[str, str], body: bytes) -> None:
         front = self.front
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         if (self.command, path) == ("GET", "deliveries"):
             found = front.deliveries.after(int(query.get("after", 0)), float(query.get("wait", 0)))
             self.answer_json(200, found)
@@ -253,8 +261,13 @@ class Handler(BaseHTTPRequestHandler):
             front.faults.clear()
             self.answer_json(200, {})
         elif self.command == "POST" and path.startswith("pager/"):
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             front.pager(path.removeprefix("pager/"), headers, body)
+            self.answer_json(200, {})
+        elif (self.command, path) == ("POST", "pagerduty"):
+            front.called("pagerduty", "pagerduty", query, headers, body)
+            self.answer_json(202, {"status": "success", "message": "Event processed"})
+        elif self.command == "POST" and path.startswith("webhook/"):
+            front.called("webhook", path.removeprefix("webhook/"), query, headers, body)
             self.answer_json(200, {})
         elif self.command == "GET" and path.startswith("issuer/"):
             document = front.issuer.document(path.removeprefix("issuer/"))

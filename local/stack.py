@@ -36,6 +36,7 @@ ALERT_EMAIL = "security@example.com"
 ALERT_PHONE = "+12065550100"
 TEST_EMAIL = "telephony@example.com"
 TEST_PHONE = "+12065550199"
+PAGERDUTY_KEY = "0123456789abcdef0123456789ABCDEF"
 
 
 class Failed(Exception):
@@ -196,7 +197,7 @@ def start_all(description: dict, directory: Path) -> None:
     ))
     description["front"] = processes.listening(front)
     description["emulator"] = emulator
-    ministack = running(processes.start("emulator", [str(environment("emulator") / "ministack")], directory, {
+    ministack = running(processes.start("emulator", [str(environment("emulator") / "python"), str(ROOT / "local/emulator.py")], directory, {
         # The functions inherit this environment, and on AWS they have nothing else either.
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -239,6 +240,10 @@ def deploy(description: dict, **changed: str | None) -> None:
         "PolicyNames": ",".join(POLICIES),
         "AlertEmail": ALERT_EMAIL,
         "AlertPhone": ALERT_PHONE,
+        "TestEmail": TEST_EMAIL,
+        "PagerDutyRoutingKey": PAGERDUTY_KEY,
+        "PagerDutyEndpoint": f"{description['front']}/_local/pagerduty",
+        "ChatNotifications": "On",
         "TimeZone": "America/New_York",
         "GraphEndpoint": f"{description['simulator']}/v1.0",
         "LoginEndpoint": description["simulator"],

@@ -13,6 +13,7 @@ import urllib.request
 
 import boto3
 
+QUEUES = ("alerts", "tests", "chat", "events")
 ROOT_CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
@@ -77,7 +78,7 @@ class System:
         return call("GET", f"{self.description['front']}/_local/deliveries?after={after}&wait={wait}")
 
     def receive(self, queue: str, wait: int = 0) -> list[dict]:
-        """Takes messages off one of the queues `alerts`, `tests` and `events`; waits so many seconds for a first one."""
+        """Takes messages off one of the queues `alerts`, `tests`, `chat` and `events`; waits so many seconds for a first one."""
         sqs, address = self.client("sqs"), self.description["queues"][queue]
         found = sqs.receive_message(QueueUrl=address, MaxNumberOfMessages=10, WaitTimeSeconds=wait).get("Messages", [])
         for each in found:
@@ -107,11 +108,11 @@ class Watch:
         self._over = threading.Event()
         self._last = max((each["number"] for each in system.deliveries()), default=0)
         self._threads = [threading.Thread(target=self._people, daemon=True)]
-        for queue in ("alerts", "tests", "events"):
+        for queue in QUEUES:
             self._threads.append(threading.Thread(target=self._machines, args=(queue,), daemon=True))
 
     def __enter__(self) -> Watch:
-        for queue in ("alerts", "tests", "events"):
+        for queue in QUEUES:
             while self._system.receive(queue):
                 pass
         for thread in self._threads:
@@ -135,7 +136,8 @@ class Watch:
                 if queue == "events":
                     self._add({"protocol": "event", "message": message, "at": time.time()})
                 else:
-                    self._add({"protocol": "sqs", "topic": message["TopicArn"], "message": message, "at": time.time()})
+                    protocol = "chat" if queue == "chat" else "sqs"
+                    self._add({"protocol": protocol, "topic": message["TopicArn"], "message": message, "at": time.time()})
 
     def _add(self, item: dict) -> None:
         with self._changed:

@@ -1,0 +1,96 @@
+"""Starts the AWS emulator, and teaches its CloudFormation three types that its EventBridge knows.
+
+Connections, API destinations and archives are there in the emulator's EventBridge, but no template can make them: it refuses
+what its CloudFormation has no handler for. The handlers here only call EventBridge.
+
+It runs in the environment of `requirements-emulator.txt` and takes ministack's environment variables.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ministack.app import main
+from ministack.services import eventbridge
+from ministack.services.cloudformation import provisioners
+
+CONNECTION = "AWS::Events::Connection"
+DESTINATION = "AWS::Events::ApiDestination"
+ARCHIVE = "AWS::Events::Archive"
+
+# Per type: the property and the API's member that hold the name, the name of the ARN in answers, and EventBridge's functions.
+TYPES = {
+    CONNECTION: {
+        "name": "Name",
+        "arn": "ConnectionArn",
+        "create": eventbridge._create_connection,
+        "update": eventbridge._update_connection,
+        "delete": eventbridge._delete_connection,
+    },
+    DESTINATION: {
+        "name": "Name",
+        "arn": "ApiDestinationArn",
+        "create": eventbridge._create_api_destination,
+        "update": eventbridge._update_api_destination,
+        "delete": eventbridge._delete_api_destination,
+    },
+    ARCHIVE: {
+        "name": "ArchiveName",
+        "arn": "ArchiveArn",
+        "create": eventbridge._create_archive,
+        "update": eventbridge._update_archive,
+        "delete": eventbridge._delete_archive,
+    },
+}
+
+
+def answer(type_name: str, response: tuple) -> dict:
+    """What EventBridge answered; a refusal fails the deployment as it would on AWS."""
+    status, _, body = response
+    if status >= 400:
+        raise ValueError(f"{type_name}: {body!r}")
+    return json.loads(body) if body else {}
+
+
+def request(type_name: str, name: str, properties: dict) -> dict:
+    """The API's request for a resource with these properties; CloudFormation's differ in little."""
+    asked = {**properties, TYPES[type_name]["name"]: name}
+    if type_name == ARCHIVE:
+        asked["EventSourceArn"] = asked.pop("SourceArn")
+        if isinstance(asked.get("EventPattern"), dict):
+            asked["EventPattern"] = json.dumps(asked["EventPattern"])
+    # Parameters are text in templates.
+    for number in ("RetentionDays", "InvocationRateLimitPerSecond"):
+        if number in asked:
+            asked[number] = int(asked[number])
+    return asked
+
+
+def attributes(type_name: str, name: str, answered: dict) -> dict:
+    named = {"ArchiveName": name} if type_name == ARCHIVE else {}
+    return {"Arn": answered[TYPES[type_name]["arn"]], **named}
+
+
+def handlers(type_name: str) -> dict:
+    """How the emulator's CloudFormation creates, changes and deletes resources of this type."""
+    kind = TYPES[type_name]
+
+    def create(logical_id: str, properties: dict, stack_name: str) -> tuple[str, dict]:
+        name = properties.get(kind["name"]) or provisioners._physical_name(stack_name, logical_id, max_len=48)
+        return name, attributes(type_name, name, answer(type_name, kind["create"](request(type_name, name, properties))))
+
+    def update(name: str, _old: dict, properties: dict, _stack_name: str) -> tuple[str, dict]:
+        return name, attributes(type_name, name, answer(type_name, kind["update"](request(type_name, name, properties))))
+
+    def delete(name: str, _properties: dict) -> None:
+        # What is gone already needs no deleting.
+        kind["delete"]({kind["name"]: name})
+
+    return {"create": create, "update": update, "delete": delete}
+
+
+if __name__ == "__main__":
+    # A version that knows a type itself keeps its own way.
+    for each in TYPES:
+        provisioners._RESOURCE_HANDLERS.setdefault(each, handlers(each))
+    main()
