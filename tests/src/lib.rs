@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
 
+pub mod forgeries;
 pub mod simulator;
 pub mod soak;

@@ -1,0 +1,196 @@
+//! A case and a group of cases, as the corpus's files hold them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The cases that attack rules of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The group's name, which its file has too.
+    pub group: String,
+    /// What the cases have in common.
+    pub about: String,
+    /// The cases.
+    pub cases: Vec<Case>,
+}
+
+/// A request, and what must come of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// The case's name: that of its group, a slash, and one of its own.
+    pub id: String,
+    /// The rule that is attacked.
+    pub rule: String,
+    /// How it is attacked.
+    pub attack: String,
+    /// The genuine case that must have been delivered before, to a receiver that remembers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// What is sent.
+    pub request: Request,
+    /// What must come of it.
+    pub expect: Expectation,
+}
+
+/// An HTTP request to the path of the notification URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The query as it stands in the URL, without the question mark.
+    pub query: String,
+    /// The headers: names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body: one of three members.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// A request's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// Text, to be sent in UTF-8.
+    #[serde(rename = "body")]
+    Text(String),
+    /// Bytes that are no text, in Base64.
+    #[serde(rename = "bodyBase64")]
+    Base64(String),
+    /// Text that repeats itself.
+    #[serde(rename = "bodyRepeated")]
+    Repeated(Repeated),
+}
+
+/// A text that is too long to be written out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeated {
+    /// What stands before.
+    pub before: String,
+    /// What is repeated, once after the other.
+    pub repeated: String,
+    /// How often.
+    pub times: usize,
+    /// What stands after it.
+    pub after: String,
+}
+
+/// What must come of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Expectation {
+    /// The HTTP status: one of these.
+    pub status: Vec<u16>,
+    /// The answer's body.
+    pub body: String,
+    /// How many alerts are raised, of whatever kind.
+    pub alerts: usize,
+    /// The call that alerts, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    /// Whether the alert must say that the call's details could not be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub degraded: bool,
+    /// Whether the alert must say that it comes late.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
+    /// The word with which this project's receiver tells operations why, and never the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl Request {
+    /// A POST as Graph sends it.
+    #[must_use]
+    pub fn post(body: impl Into<Body>) -> Self {
+        Self {
+            method: "POST".to_owned(),
+            query: String::new(),
+            headers: [("content-type".to_owned(), "application/json; charset=utf-8".to_owned())].into(),
+            body: body.into(),
+        }
+    }
+
+    /// The same with another query.
+    #[must_use]
+    pub fn query(self, query: &str) -> Self {
+        Self { query: query.to_owned(), ..self }
+    }
+
+    /// The same with a header more, or another value of it.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same with another method.
+    #[must_use]
+    pub fn method(self, method: &str) -> Self {
+        Self { method: method.to_owned(), ..self }
+    }
+}
+
+impl From<Value> for Body {
+    fn from(value: Value) -> Self {
+        Self::Text(value.to_string())
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Repeated> for Body {
+    fn from(repeated: Repeated) -> Self {
+        Self::Repeated(repeated)
+    }
+}
+
+impl Expectation {
+    /// Settled without an alert: the answer that everything gets which has a notification's form.
+    #[must_use]
+    pub fn rejected(reason: Option<&str>) -> Self {
+        Self { reason: reason.map(str::to_owned), ..Self::silent(202) }
+    }
+
+    /// Refused, since it has not even a notification's form.
+    #[must_use]
+    pub fn refused() -> Self {
+        Self::silent(400)
+    }
+
+    /// One alert, of this call.
+    #[must_use]
+    pub fn alert(call_id: &str) -> Self {
+        Self { alerts: 1, call_id: Some(call_id.to_owned()), ..Self::silent(202) }
+    }
+
+    fn silent(status: u16) -> Self {
+        Self {
+            status: vec![status],
+            body: String::new(),
+            alerts: 0,
+            call_id: None,
+            degraded: false,
+            late: false,
+            reason: None,
+        }
+    }
+}

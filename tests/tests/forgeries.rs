@@ -1,0 +1,308 @@
+//! The corpus of forgeries, as it is committed, against the receiver.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use emergency_alert::Start;
+use end_to_end::forgeries::{
+    case::{Body, Case, Expectation, Group, Request},
+    files,
+    target::{self, HAPPENED_AT, LOGIN_ENDPOINT, Target},
+};
+use end_to_end::simulator::tokens::decode_unverified;
+use graph_notifications::{SigningKeys, TenantId};
+use jiff::{SignedDuration, Timestamp};
+use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
+use receiver::{
+    Config, Receiver,
+    http::Response,
+    outside::{
+        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, Publish, PutEvents, ReadKeyring,
+        RememberStart,
+    },
+};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("forgeries")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(directory().join(name)).unwrap()
+}
+
+/// The groups as anybody would read them.
+fn committed() -> Vec<Group> {
+    let names: Vec<String> = files(&Target::new(LOGIN_ENDPOINT)).into_iter().map(|(name, _)| name).collect();
+    let groups = names.iter().filter(|name| !name.contains('/'));
+    groups.map(|name| serde_json::from_str(&read(name)).unwrap()).collect()
+}
+
+fn cases() -> Vec<Case> {
+    committed().into_iter().flat_map(|group| group.cases).collect()
+}
+
+/// What the receiver under attack is connected to: a keyring, Entra's keys, a table, topics and a bus.
+#[derive(Default)]
+struct World {
+    marks: RefCell<BTreeSet<String>>,
+    published: RefCell<Vec<Value>>,
+    rejections: RefCell<Vec<String>>,
+}
+
+struct Outside(Rc<World>);
+
+impl ReadKeyring for Outside {
+    async fn read_keyring(&self) -> Result<Zeroizing<String>, CallFailed> {
+        Ok(Zeroizing::new(read("receiver/keyring.json")))
+    }
+}
+
+impl FetchSigningKeys for Outside {
+    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+        Ok(SigningKeys::from_jwks(read("receiver/signing-keys.json").as_bytes(), now).unwrap())
+    }
+}
+
+impl FindPublished for Outside {
+    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
+        Ok(self.0.marks.borrow().contains(hash))
+    }
+}
+
+impl MarkPublished for Outside {
+    async fn mark_published(&self, hash: &str, _until: Timestamp) -> Result<(), CallFailed> {
+        self.0.marks.borrow_mut().insert(hash.to_owned());
+        Ok(())
+    }
+}
+
+impl FindStart for Outside {
+    async fn find_start(&self, _call: &str) -> Result<Option<Start>, CallFailed> {
+        Ok(None)
+    }
+}
+
+impl RememberStart for Outside {
+    async fn remember_start(&self, _call: &str, _start: Start, _until: Timestamp) -> Result<(), CallFailed> {
+        Ok(())
+    }
+}
+
+impl Publish for Outside {
+    async fn publish(&self, _topic: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
+        let bodies = messages.iter().map(|message| serde_json::from_str(&message.message).unwrap());
+        self.0.published.borrow_mut().extend(bodies);
+        vec![Ok(()); messages.len()]
+    }
+}
+
+impl PutEvents for Outside {
+    async fn put_events(&self, events: &[&BusEvent]) -> Vec<Result<(), CallFailed>> {
+        for event in events.iter().filter(|event| event.detail_type == "Notification Rejected") {
+            let detail: Value = serde_json::from_str(&event.detail).unwrap();
+            self.0.rejections.borrow_mut().push(detail["reason"].as_str().unwrap().to_owned());
+        }
+        vec![Ok(()); events.len()]
+    }
+}
+
+/// A receiver that is set up as the corpus says, and what came of its last request.
+struct UnderAttack {
+    receiver: Receiver<Outside>,
+    world: Rc<World>,
+    now: Cell<Timestamp>,
+}
+
+struct Outcome {
+    response: Response,
+    alerts: Vec<Value>,
+    reasons: BTreeSet<String>,
+}
+
+impl UnderAttack {
+    fn new() -> Self {
+        let mut variables: HashMap<String, String> = serde_json::from_str(&read("receiver/environment.json")).unwrap();
+        for (name, value) in [
+            ("TEST_NUMBERS", "933"),
+            ("TIME_ZONE", "UTC"),
+            ("LANGUAGE", "en"),
+            ("KEYRING_SECRET_ID", "keyring"),
+            ("STATE_TABLE_NAME", "state"),
+            ("ALERT_TOPIC_ARN", "alert-topic"),
+            ("TEST_TOPIC_ARN", "test-topic"),
+            ("EVENT_BUS_NAME", "bus"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "receiver"),
+        ] {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+        let lookup = |variable: &str| variables.get(variable).cloned();
+        let config = Config::read(&Environment(&lookup)).unwrap();
+        let world = Rc::new(World::default());
+        let happened_at: Timestamp = HAPPENED_AT.parse().unwrap();
+        let now = Cell::new(happened_at + SignedDuration::from_secs(2));
+        Self { receiver: Receiver::new(config, Outside(Rc::clone(&world)), |_| {}), world, now }
+    }
+
+    async fn send(&self, request: &Request) -> Outcome {
+        let mut event = json!({
+            "rawQueryString": request.query,
+            "headers": request.headers,
+            "requestContext": {"http": {"method": request.method}},
+        });
+        let body = match &request.body {
+            Body::Text(text) => json!({"body": text}),
+            Body::Base64(base64) => json!({"body": base64, "isBase64Encoded": true}),
+            Body::Repeated(body) => {
+                let text = format!("{}{}{}", body.before, body.repeated.repeat(body.times), body.after);
+                json!({"body": STANDARD.encode(text), "isBase64Encoded": true})
+            }
+        };
+        event.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let response = self.receiver.handle(serde_json::from_value(event).unwrap(), self.now.get()).await;
+        let reasons = self.world.rejections.take().into_iter().collect();
+        Outcome { response, alerts: self.world.published.take(), reasons }
+    }
+}
+
+/// Whatever of the outcome is not as the case expects it.
+fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
+    let Expectation { status, body, alerts, call_id, degraded, late, reason } = &case.expect;
+    let mut differences = Vec::new();
+    let mut compare = |what: &str, same: bool, got: &dyn std::fmt::Debug| {
+        if !same {
+            differences.push(format!("{}: {what}: {got:?}", case.id));
+        }
+    };
+    let response = &outcome.response;
+    compare("status", status.contains(&response.status_code), &response.status_code);
+    compare("body", *body == response.body, &response.body);
+    compare("alerts", outcome.alerts.len() == *alerts, &outcome.alerts.len());
+    for alert in &outcome.alerts {
+        let document: Value = serde_json::from_str(alert["default"].as_str().unwrap()).unwrap();
+        compare("call", document["callId"].as_str() == call_id.as_deref(), &document["callId"]);
+        compare("degraded", document["degraded"] == *degraded, &document["degraded"]);
+        compare("verified", document["verified"] == true, &document["verified"]);
+        let says_late = alert["email"].as_str().unwrap().contains("LATE: this happened");
+        compare("late", says_late == *late, &says_late);
+    }
+    if *alerts == 0 {
+        let expected = reason.iter().cloned().collect();
+        compare("reason", outcome.reasons == expected || case.after.is_some(), &outcome.reasons);
+    }
+    differences
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_forgery_raises_an_alert_and_every_authentic_item_does() {
+    let cases = cases();
+    let genuine: HashMap<&str, &Case> = cases.iter().map(|case| (case.id.as_str(), case)).collect();
+    let mut differing = Vec::new();
+    for case in &cases {
+        let under_attack = UnderAttack::new();
+        if let Some(before) = &case.after {
+            assert_eq!(under_attack.send(&genuine[before.as_str()].request).await.alerts.len(), 1, "{before}");
+        }
+        differing.extend(differences(case, &under_attack.send(&case.request).await));
+    }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_changes_nothing() {
+    let under_attack = UnderAttack::new();
+    let mut differing = Vec::new();
+    for case in cases() {
+        differing.extend(differences(&case, &under_attack.send(&case.request).await));
+        // So slowly that the genuine calls do not come late.
+        under_attack.now.set(under_attack.now.get() + SignedDuration::from_millis(50));
+    }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn years_later_no_forgery_has_become_good() {
+    let mut differing = Vec::new();
+    for mut case in cases().into_iter().filter(|case| case.expect.alerts == 0 && case.after.is_none()) {
+        case.expect.reason = None;
+        let under_attack = UnderAttack::new();
+        under_attack.now.set("2060-01-01T00:00:00Z".parse().unwrap());
+        let mut outcome = under_attack.send(&case.request).await;
+        outcome.reasons.clear();
+        differing.extend(differences(&case, &outcome));
+    }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_outside_tells_one_notification_from_another() {
+    let mut answers: HashMap<u16, Response> = HashMap::new();
+    for case in cases() {
+        let mut response = UnderAttack::new().send(&case.request).await.response;
+        if response.status_code == 200 {
+            // The echo is the one thing that differs.
+            response.body.clear();
+        }
+        let first = answers.entry(response.status_code).or_insert_with(|| response.clone());
+        assert_eq!(*first, response, "{}", case.id);
+    }
+    assert_eq!(answers.keys().copied().collect::<BTreeSet<_>>(), [200, 202, 400].into());
+}
+
+#[test]
+fn the_committed_corpus_is_what_the_generator_makes() {
+    let files = files(&Target::new(LOGIN_ENDPOINT));
+    for (name, text) in &files {
+        assert!(
+            read(name) == *text,
+            "{name}: cargo run -p end-to-end --bin forgeries -- tests/forgeries writes it anew"
+        );
+    }
+    let groups = files.iter().filter(|(name, _)| !name.contains('/')).count();
+    let found = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(found.filter(|path| path.extension().is_some_and(|extension| extension == "json")).count(), groups);
+}
+
+#[test]
+fn the_corpus_is_complete_and_each_case_has_its_own_name_and_call() {
+    let groups = committed();
+    assert!(groups.iter().all(|group| !group.cases.is_empty()));
+    let cases: Vec<&Case> = groups.iter().flat_map(|group| &group.cases).collect();
+    assert!(cases.iter().filter(|case| case.expect.alerts == 0).count() >= 150, "{}", cases.len());
+    let ids: BTreeSet<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+    assert_eq!(ids.len(), cases.len());
+    for group in &groups {
+        for case in &group.cases {
+            assert!(case.id.starts_with(&format!("{}/", group.group)), "{}", case.id);
+            assert!(case.rule.ends_with('.') && case.attack.ends_with('.'), "{}", case.id);
+            assert_eq!(case.expect.alerts == 1, case.expect.call_id.is_some(), "{}", case.id);
+            // A duplicate of what another case alerted for would prove nothing.
+            assert!(case.after.as_deref().is_none_or(|before| ids.contains(before)), "{}", case.id);
+        }
+    }
+    let called: Vec<&String> = cases.iter().filter_map(|case| case.expect.call_id.as_ref()).collect();
+    assert_eq!(called.iter().collect::<BTreeSet<_>>().len(), called.len());
+}
+
+#[test]
+fn a_corpus_for_another_sign_in_host_has_its_issuers() {
+    let login = "http://127.0.0.1:8080";
+    let files: HashMap<String, String> = files(&Target::new(login)).into_iter().collect();
+    let environment: Value = serde_json::from_str(&files["receiver/environment.json"]).unwrap();
+    assert_eq!(environment["LOGIN_ENDPOINT"], login);
+    let keys: Value = serde_json::from_str(&files["receiver/signing-keys.json"]).unwrap();
+    assert_eq!(keys["keys"][0]["issuer"], format!("{login}/{{tenantid}}/v2.0"));
+    let genuine: Group = serde_json::from_str(&files["genuine.json"]).unwrap();
+    let call = genuine.cases.iter().find(|case| case.id == "genuine/version-2-token").unwrap();
+    let Body::Text(body) = &call.request.body else { panic!("a genuine body is text") };
+    let body: Value = serde_json::from_str(body).unwrap();
+    let (_, claims) = decode_unverified(body["validationTokens"][0].as_str().unwrap()).unwrap();
+    assert_eq!(claims["iss"], format!("{login}/{}/v2.0", target::TENANT));
+}
