@@ -65,7 +65,9 @@ def test_the_renewer_may_do_no_more_than_it_needs(system):
         "secretsmanager:PutSecretValue": {"Keyring"},
         "events:PutEvents": {"EventBus"},
         "sqs:SendMessage": {"DeadLetterQueue"},
-        "sns:GetTopicAttributes": {"AlertTopic", "TestTopic", "OperationsTopic"},
+        "sns:GetTopicAttributes": {"AlertTopic", "TestTopic", "OperationsTopic", "ChatTopic"},
+        "sns:ListSubscriptionsByTopic": {"AlertTopic", "TestTopic"},
+        "sns:Publish": {"AlertTopic", "TestTopic"},
         "cloudwatch:DescribeAlarms": {"*"},
     }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub test_topic_arn: String,
     /// The topic of alarms.
     pub operations_topic_arn: String,
+    /// The topic for chat, where there is one.
+    pub chat_topic_arn: Option<String>,
     /// The stack, whose name the names of its alarms begin with.
     pub stack_name: String,
     /// The function's own name, for its metrics.
@@ -90,6 +92,7 @@ impl Config {
             alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
             test_topic_arn: environment.text("TEST_TOPIC_ARN")?,
             operations_topic_arn: environment.text("OPERATIONS_TOPIC_ARN")?,
+            chat_topic_arn: environment.text("CHAT_TOPIC_ARN").ok(),
             stack_name: environment.text("STACK_NAME")?,
             function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
         })

@@ -65,6 +65,7 @@ pub(crate) fn config_with(credential: &str, policies: &str) -> Config {
             "ALERT_TOPIC_ARN" => "arn:alerts",
             "TEST_TOPIC_ARN" => "arn:tests",
             "OPERATIONS_TOPIC_ARN" => "arn:operations",
+            "CHAT_TOPIC_ARN" => "arn:chat",
             "STACK_NAME" => "stack",
             "TIME_ZONE" => "UTC",
             "LANGUAGE" => "en",
@@ -314,7 +315,7 @@ impl Topics for Fake {
         let confirmed = match topic_arn {
             "arn:alerts" => 3,
             "arn:tests" => 2,
-            "arn:operations" => 1,
+            "arn:operations" | "arn:chat" => 1,
             other => unreachable!("{other} is no topic of the stack"),
         };
         self.answer(Ok(Subscribers { confirmed, pending: 0 })).await

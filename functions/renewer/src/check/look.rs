@@ -159,10 +159,12 @@ impl<S: Surroundings> Eyes<'_, S> {
 
     async fn topics(&self) -> Vec<(Topic, Result<crate::ports::Subscribers, OutsideError>)> {
         let topics = [
-            (Topic::Alert, &self.config.alert_topic_arn),
-            (Topic::Test, &self.config.test_topic_arn),
-            (Topic::Operations, &self.config.operations_topic_arn),
+            (Topic::Alert, Some(&self.config.alert_topic_arn)),
+            (Topic::Test, Some(&self.config.test_topic_arn)),
+            (Topic::Operations, Some(&self.config.operations_topic_arn)),
+            (Topic::Chat, self.config.chat_topic_arn.as_ref()),
         ];
+        let topics = topics.into_iter().filter_map(|(topic, arn)| Some((topic, arn?)));
         join_all(topics.map(async |(topic, arn)| (topic, self.bounded(self.world.subscribers(arn), outside).await)))
             .await
     }

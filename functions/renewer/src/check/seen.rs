@@ -151,6 +151,8 @@ pub enum Topic {
     Test,
     /// Alarms about the system itself.
     Operations,
+    /// Emergency calls in the form of Amazon Q Developer in chat applications; in stacks that tell a chat only.
+    Chat,
 }
 
 impl Topic {
@@ -161,6 +163,7 @@ impl Topic {
             Self::Alert => "AlertTopic",
             Self::Test => "TestTopic",
             Self::Operations => "OperationsTopic",
+            Self::Chat => "ChatTopic",
         }
     }
 }

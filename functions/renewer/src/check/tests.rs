@@ -62,6 +62,7 @@ fn good() -> Seen {
             (Topic::Alert, subscribers(3)),
             (Topic::Test, subscribers(2)),
             (Topic::Operations, subscribers(1)),
+            (Topic::Chat, subscribers(1)),
         ],
         alarms: Ok(vec![alarm("stack-A"), alarm("stack-B")]),
     }
@@ -140,6 +141,7 @@ fn nothing_is_found_where_all_is_well() {
         Link::StateTable,
         Link::Subscription,
         Link::Endpoint,
+        Link::Topic,
         Link::Topic,
         Link::Topic,
         Link::Topic,
@@ -737,6 +739,7 @@ fn topics_that_nobody_hears() {
         (0, State::Failed, ["Nobody hears of emergency calls", "aws sns subscribe"]),
         (1, State::Warning, ["Nobody hears of test calls", "aws sns subscribe"]),
         (2, State::Warning, ["Nobody hears the alarms", "OperationsEmail"]),
+        (3, State::Warning, ["No chat hears of emergency calls", "Amazon Q"]),
     ] {
         assert_found(Link::Topic, state, &words, |seen| {
             seen.topics[index].1 = Ok(Subscribers { confirmed: 0, pending: 0 });
@@ -755,7 +758,7 @@ fn subscribers_that_have_not_confirmed() {
 
 #[test]
 fn topics_that_cannot_be_asked() {
-    for (index, state) in [(0, State::Failed), (1, State::Unknown), (2, State::Unknown)] {
+    for (index, state) in [(0, State::Failed), (1, State::Unknown), (2, State::Unknown), (3, State::Unknown)] {
         assert_found(Link::Topic, state, &["Amazon SNS: AccessDenied", "sns:GetTopicAttributes"], |seen| {
             seen.topics[index].1 = Err(down("Amazon SNS"));
         });
@@ -818,6 +821,7 @@ async fn a_whole_check_reads_as_people_read_it() {
         "ok       topic                   AlertTopic                                   Confirmed subscribers: 3.",
         "ok       topic                   TestTopic                                    Confirmed subscribers: 2.",
         "ok       topic                   OperationsTopic                              Confirmed subscribers: 1.",
+        "ok       topic                   ChatTopic                                    Confirmed subscribers: 1.",
         "ok       alarm                   stack                                        All 2 alarms are OK.",
     ];
     assert_eq!(report.table, expected, "{:#?}", report.table);

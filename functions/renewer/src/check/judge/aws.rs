@@ -59,6 +59,12 @@ pub(crate) fn heard(topic: Topic, subscribers: Subscribers) -> Vec<Row> {
                 "Nobody hears the alarms: nobody has confirmed.",
                 "Deploy with OperationsEmail, or subscribe an address with aws sns subscribe, and confirm it.",
             ),
+            Topic::Chat => Row::warning(
+                link,
+                name,
+                "No chat hears of emergency calls: nobody is subscribed.",
+                "Choose the topic for a channel of Amazon Q Developer in chat applications, or deploy with ChatNotifications=Off.",
+            ),
         });
     }
     if subscribers.pending > 0 {
