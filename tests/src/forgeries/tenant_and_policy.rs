@@ -48,6 +48,13 @@ fn tenants(cases: &mut Cases<'_>) {
         let item = cases.item_with(name, &json!({ "tenantId": tenant }));
         add(cases, name, TENANT_RULE, attack, reason, item);
     }
+    let name = "tenant-strange-with-its-token";
+    let item = cases.item_with(name, &json!({"tenantId": STRANGE_TENANT, "organizationId": STRANGE_TENANT}));
+    let token = cases.forge.signed(&cases.forge.claims(TokenVersion::V2, STRANGE_TENANT));
+    let body = notification::collection(&[item], Some(&[token]));
+    let attack =
+        "It is another tenant's, whose token is there and genuine: the application was let into that tenant, too.";
+    cases.rejected(name, TENANT_RULE, attack, "TenantNotConfigured", body);
     let text = cases.forge.vouched(cases.item("tenant-twice")).to_string();
     let text = text.replacen("\"tenantId\":", &format!("\"tenantId\":\"{TENANT}\",\"tenantId\":"), 1);
     let text = text.replacen(&format!("\"{TENANT}\"}}"), &format!("\"{STRANGE_TENANT}\"}}"), 1);
