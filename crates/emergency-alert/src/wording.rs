@@ -429,6 +429,8 @@ mod tests {
         }
         let short = [61, 7_199, 7_200, 200_000].map(|seconds| wording.short_duration(seconds));
         assert_eq!(short, ["1 min", "1 h", "2 h", "2 d"]);
+        assert_eq!(wording.age(-1), "1 second ahead of the clock of this system");
+        assert_eq!(wording.age(0), "0 seconds before this message was made");
         assert_eq!([7, 185, 3_725].map(|seconds| wording.brief_duration(seconds)), ["7 s", "3 min 5 s", "1 h 2 min"]);
     }
 
