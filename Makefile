@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down check preview test soak lint build prerequisites
+.PHONY: help demo dial down check preview test soak lint sbom build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
@@ -15,6 +15,7 @@ help:
 	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
 	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
 	@echo "make lint             formatting, lints, documentation, template, licences, unused dependencies"
+	@echo "make sbom             what the deployed functions are made of, as CycloneDX in sbom/ (ARCH=x86_64 for the other processor)"
 	@echo "make build            both functions for this machine; ARCH=arm64 or ARCH=x86_64 for another"
 
 prerequisites:
@@ -44,6 +45,10 @@ soak:
 
 lint: prerequisites
 	@sh local/lint.sh
+
+sbom: prerequisites
+	@$(PYTHON) local/tools.py checks
+	@.tools/checks/bin/python local/sbom.py $(if $(ARCH),--architecture "$(ARCH)")
 
 test: prerequisites
 	cargo test --workspace --locked
