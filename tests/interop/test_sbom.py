@@ -93,3 +93,14 @@ def test_what_needs_what_is_complete(text: str) -> None:
             reached.add(this)
             to_visit += needs[this]
     assert reached == parts
+
+
+def test_a_function_needs_what_its_manifest_names(text: str) -> None:
+    document = json.loads(text)
+    whole = document["metadata"]["component"]
+    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    [package] = [each for each in json.loads(done.stdout)["packages"] if each["name"] == whole["name"]]
+    [needs] = [each["dependsOn"] for each in document["dependencies"] if each["ref"] == whole["bom-ref"]]
+    names = {each["bom-ref"]: each["name"] for each in document["components"]}
+    assert {names[ref] for ref in needs} - {"rust-std"} == {each["name"] for each in package["dependencies"] if each["kind"] is None}
