@@ -30,7 +30,8 @@ def test_a_wrong_secret_fails_the_deployment_and_a_deleted_stack_leaves_no_subsc
     with pytest.raises(stack.Failed):
         stack.deploy(started, ClientSecret="not the secret")
 
-    events = system.client("cloudformation").describe_stack_events(StackName=stack.STACK_NAME)["StackEvents"]
+    pages = system.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack.STACK_NAME)
+    events = [event for page in pages for event in page["StackEvents"]]
     [reason] = {
         each["ResourceStatusReason"] for each in events
         if each["LogicalResourceId"] == "Subscriptions" and each["ResourceStatus"] == "CREATE_FAILED"
