@@ -1,0 +1,122 @@
+"""What keeps data keeps it encrypted and for a time that is stated, and `docs/data-protection.md` names it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from programs import ROOT
+from rules import Loader
+
+RESOURCES = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Resources"]
+DOCUMENT = (ROOT / "docs/data-protection.md").read_text()
+
+# What a function, a key or a rule holds is a setting. A type that is in neither list is one that somebody has to think about.
+KEEPS_NOTHING = {
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Events::Rule",
+    "AWS::IAM::Role",
+    "AWS::KMS::Alias",
+    "AWS::KMS::Key",
+    "AWS::Lambda::Permission",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::Serverless::HttpApi",
+    "Custom::GraphSubscriptions",
+}
+# CloudWatch may not use AWS's key for Amazon SNS, and what it publishes holds no personal data.
+PLAIN_TOPICS = {"OperationsTopic"}
+KEPT_AFTERWARDS = {"AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::Events::Archive", "AWS::SecretsManager::Secret"}
+
+
+def names(kind: str) -> list[str]:
+    found = [name for name, resource in RESOURCES.items() if resource["Type"] == kind]
+    assert found, f"there is no {kind}"
+    return found
+
+
+def properties(name: str) -> dict:
+    return RESOURCES[name].get("Properties", {})
+
+
+def given(value: object) -> bool:
+    """Whether a property has a value, whichever way a condition goes."""
+    outcomes = value if isinstance(value, list) else [value]
+    return not any(each in (None, "", False, "AWS::NoValue") for each in outcomes)
+
+
+@pytest.mark.parametrize("name", names("AWS::Logs::LogGroup"))
+def test_logs_end(name: str) -> None:
+    assert given(properties(name).get("RetentionInDays"))
+
+
+@pytest.mark.parametrize("name", names("AWS::Serverless::Function"))
+def test_functions_write_no_other_logs(name: str) -> None:
+    # To a group of its own making Lambda would write for ever.
+    assert properties(name)["LoggingConfig"]["LogGroup"] in names("AWS::Logs::LogGroup")
+
+
+@pytest.mark.parametrize("name", names("AWS::SQS::Queue"))
+def test_queues_end_and_are_encrypted(name: str) -> None:
+    queue = properties(name)
+    assert 60 <= queue["MessageRetentionPeriod"] <= 86400, "the document says a day"
+    assert given(queue.get("SqsManagedSseEnabled")) or given(queue.get("KmsMasterKeyId"))
+
+
+@pytest.mark.parametrize("name", names("AWS::SNS::Topic"))
+def test_topics_are_encrypted(name: str) -> None:
+    assert given(properties(name).get("KmsMasterKeyId")) or name in PLAIN_TOPICS
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN_TOPICS))
+def test_a_topic_without_encryption_takes_alarms_only(name: str) -> None:
+    policies = [properties(policy) for policy in names("AWS::SNS::TopicPolicy") if name in properties(policy)["Topics"]]
+    statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    assert [statement["Principal"] for statement in statements] == [{"Service": "cloudwatch.amazonaws.com"}]
+
+
+@pytest.mark.parametrize("name", names("AWS::DynamoDB::Table"))
+def test_tables_forget_and_are_encrypted(name: str) -> None:
+    table = properties(name)
+    assert table["SSESpecification"]["SSEEnabled"] is True
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+@pytest.mark.parametrize("name", names("AWS::Events::Archive"))
+def test_archives_end(name: str) -> None:
+    assert given(properties(name).get("RetentionDays"))
+
+
+@pytest.mark.parametrize("name", [name for name, each in RESOURCES.items() if each["Type"] in KEPT_AFTERWARDS])
+def test_what_keeps_data_goes_with_the_stack(name: str) -> None:
+    assert RESOURCES[name].get("DeletionPolicy") == "Delete"
+
+
+def test_access_logs_tell_nothing_of_who_asked() -> None:
+    [api] = names("AWS::Serverless::HttpApi")
+    logged = set(re.findall(r"\$context\.([\w.]+)", properties(api)["AccessLogSettings"]["Format"]))
+    personal = {each for each in logged if re.search(r"identity|authorizer|path|query|header|domain", each, re.IGNORECASE)}
+    assert logged and not personal
+
+
+def test_the_document_names_all_that_keeps_data_and_nothing_else() -> None:
+    table = DOCUMENT.split("| Place |")[1].split("\n\n")[0]
+    places = [row.split(" | ")[0] for row in table.splitlines()[2:]]
+    named = {name for place in places for name in re.findall(r"`(\w+)`", place)}
+
+    assert named == {name for name, resource in RESOURCES.items() if resource["Type"] not in KEEPS_NOTHING}
+
+
+@pytest.mark.parametrize("days", ["ArchiveDays", "LogRetentionDays"])
+def test_the_document_knows_the_defaults(days: str) -> None:
+    parameters = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Parameters"]
+    assert f"`{days}` ({parameters[days]['Default']}" in DOCUMENT
+
+
+def test_the_document_knows_how_long_alerts_are_remembered() -> None:
+    remembering = (ROOT / "functions/receiver/src/remembering.rs").read_text()
+    [hours] = re.findall(r"REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\((\d+)\)", remembering)
+    assert f"durations, {hours} hours" in DOCUMENT
