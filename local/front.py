@@ -340,7 +340,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        sys.stderr.write(f"{self.command} {self.headers.get('Host', '')} {format % args}\n")
+        # As the real gateway's access log is told to: no query string.
+        line = re.sub(r"\?\S*", "?...", format % args)
+        sys.stderr.write(f"{self.command} {self.headers.get('Host', '')} {line}\n")
 
 
 class Server(ThreadingHTTPServer):
