@@ -94,7 +94,11 @@ unit = Floor/room { $unit }
 ## Warnings
 
 warning-drill = DRILL: this message tests that alerts arrive. Take no action except to note that you received it.
-warning-test = TEST: { $number } is a test number.
+warning-test =
+    { $known ->
+        [yes] TEST: { $number } is a test number.
+       *[no] TEST: this call was made to a test number.
+    }
 warning-unverified = NOT VERIFIED: Microsoft's signature on this notification could not be checked. Act on it all the same.
 warning-unverified-test = NOT VERIFIED: Microsoft's signature on this notification could not be checked.
 warning-no-content = DETAILS COULD NOT BE READ: the notification carried none. { ask }

@@ -94,7 +94,11 @@ unit = Piso/sala { $unit }
 ## Advertencias
 
 warning-drill = SIMULACRO: este mensaje prueba el recorrido de una alerta. Solo tome nota de que ha llegado.
-warning-test = PRUEBA: el { $number } es un número de prueba.
+warning-test =
+    { $known ->
+        [yes] PRUEBA: el { $number } es un número de prueba.
+       *[no] PRUEBA: esta llamada se hizo a un número de prueba.
+    }
 warning-unverified = NO VERIFICADA: no se ha podido comprobar la firma de Microsoft de esta notificación. Actúe de todos modos.
 warning-unverified-test = NO VERIFICADA: no se ha podido comprobar la firma de Microsoft de esta notificación.
 warning-no-content = DETALLES ILEGIBLES: la notificación no los traía. { ask }

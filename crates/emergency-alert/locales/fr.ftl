@@ -94,7 +94,11 @@ unit = Étage/salle { $unit }
 ## Avertissements
 
 warning-drill = EXERCICE : ce message teste le circuit d'alerte. N'intervenez pas ; notez seulement sa réception.
-warning-test = TEST : le { $number } est un numéro de test.
+warning-test =
+    { $known ->
+        [yes] TEST : le { $number } est un numéro de test.
+       *[no] TEST : cet appel a été passé à un numéro de test.
+    }
 warning-unverified = NON VÉRIFIÉ : la signature de Microsoft sur cette notification n'a pas pu être contrôlée. Agissez quand même.
 warning-unverified-test = NON VÉRIFIÉ : la signature de Microsoft sur cette notification n'a pas pu être contrôlée.
 warning-no-content = DÉTAILS ILLISIBLES : la notification n'en contenait pas. { ask }

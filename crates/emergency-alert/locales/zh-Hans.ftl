@@ -96,7 +96,11 @@ unit = 楼层/房间 { $unit }
 ## 警告
 
 warning-drill = 演练：此消息用于测试警报的传送路径。只需记录已收到，无需采取其他行动。
-warning-test = 测试：{ $number } 是测试号码。
+warning-test =
+    { $known ->
+        [yes] 测试：{ $number } 是测试号码。
+       *[no] 测试：此呼叫拨打的是测试号码。
+    }
 warning-unverified = 未核实：无法检验此通知上的 Microsoft 签名。仍请按真实警报处置。
 warning-unverified-test = 未核实：无法检验此通知上的 Microsoft 签名。
 warning-no-content = 无法读取详细信息：通知中没有内容。{ ask }

@@ -64,6 +64,8 @@ pub struct Alert {
     document: AlertDocument,
     degraded: Option<DegradedReason>,
     deduplication_key: String,
+    /// The number to call back in international form, where it can be derived.
+    international_callback: Option<International>,
     settings: Settings,
 }
 
@@ -147,7 +149,12 @@ impl Alert {
         deduplication_key: String,
         settings: &Settings,
     ) -> Self {
-        let mut alert = Self { document: document.bounded(), degraded, deduplication_key, settings: settings.clone() };
+        let document = document.bounded();
+        let number = document.caller.phone_number.as_deref();
+        let country = document.location.country_or_region.as_deref();
+        let international_callback = number.and_then(|number| phone::international(number, country));
+        let settings = settings.clone();
+        let mut alert = Self { document, degraded, deduplication_key, international_callback, settings };
         alert.derive();
         alert
     }
@@ -155,10 +162,10 @@ impl Alert {
     /// Fills in what follows from the rest of the document.
     fn derive(&mut self) {
         let location = &self.document.location;
-        let callback = self.international_callback();
+        let callback = self.international_callback().map(|number| number.e164.clone());
         let map_url = location.point().and_then(|(latitude, longitude)| self.settings.map_link.to(latitude, longitude));
         let text = Address::new(location, clean, self.wording()).one_line();
-        self.document.callback_number = callback.map(|number| number.e164);
+        self.document.callback_number = callback;
         self.document.map_url = map_url;
         self.document.location.text = text;
         self.document.incident = Incident::of(self);
@@ -295,9 +302,8 @@ impl Alert {
     }
 
     /// The number to call back in international form, where it can be derived.
-    pub(crate) fn international_callback(&self) -> Option<International> {
-        let country = self.document.location.country_or_region.as_deref();
-        phone::international(self.document.caller.phone_number.as_deref()?, country)
+    pub(crate) fn international_callback(&self) -> Option<&International> {
+        self.international_callback.as_ref()
     }
 
     /// The zone of the times in messages.

@@ -61,7 +61,7 @@ fn lines(alert: &Alert) -> Vec<String> {
         let (moment, _) = moment::in_zone(occurred, alert.time_zone());
         lines.push(wording.labelled("label-time", &wording.moment(&moment)));
     }
-    lines.extend(warnings(alert, wording, &address, number.as_deref().unwrap_or_default()));
+    lines.extend(warnings(alert, wording, &address, number.as_deref()));
     lines.extend(labelled("label-policy", value(Some(&document.policy_name))));
     lines.extend(labelled("label-call", value(document.call_id.as_ref())));
     lines
@@ -73,7 +73,7 @@ fn callback(alert: &Alert) -> String {
         return wording.say("no-callback");
     };
     let shown =
-        alert.international_callback().map(|international| international.shown).filter(|shown| *shown != number);
+        alert.international_callback().map(|international| &international.shown).filter(|shown| **shown != number);
     let both = shown.map_or_else(|| number.clone(), |shown| format!("{number} ({shown})"));
     wording.labelled("label-callback", &both)
 }

@@ -50,8 +50,8 @@ fn body(alert: &Alert) -> String {
     location(&mut page, alert, &address);
     page.blank();
     time(&mut page, alert);
-    let number = value(alert.document().number_dialed.as_ref()).unwrap_or_default();
-    for warning in warnings(alert, alert.wording(), &address, &number) {
+    let number = value(alert.document().number_dialed.as_ref());
+    for warning in warnings(alert, alert.wording(), &address, number.as_deref()) {
         page.blank();
         page.paragraph(&warning);
     }
@@ -72,7 +72,7 @@ fn caller(page: &mut Page<'_>, alert: &Alert) {
     }
     page.unbroken("label-callback", value(document.caller.phone_number.as_ref()));
     if let Some(international) = alert.international_callback() {
-        page.unbroken("label-international", Some(international.shown));
+        page.unbroken("label-international", Some(international.shown.clone()));
     }
     if !document.is_drill {
         page.labelled("label-dialled", value(document.number_dialed.as_ref()));

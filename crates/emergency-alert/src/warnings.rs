@@ -4,8 +4,8 @@ use crate::address::Address;
 use crate::alert::Alert;
 use crate::wording::Wording;
 
-/// The warnings that an alert takes, the most important first. `number` is the number dialled as messages show it.
-pub(crate) fn warnings(alert: &Alert, wording: &Wording, address: &Address, number: &str) -> Vec<String> {
+/// The warnings that an alert takes, the most important first. `number` is the number dialled as messages show it, if it is known.
+pub(crate) fn warnings(alert: &Alert, wording: &Wording, address: &Address, number: Option<&str>) -> Vec<String> {
     let document = alert.document();
     let mut warnings = Vec::new();
     if document.is_drill {

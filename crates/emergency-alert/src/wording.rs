@@ -127,8 +127,9 @@ impl Wording {
         })
     }
 
-    pub(crate) fn test_warning(&self, number: &str) -> String {
-        self.fill("warning-test", [("number", number.into())])
+    pub(crate) fn test_warning(&self, number: Option<&str>) -> String {
+        let known = if number.is_some() { "yes" } else { "no" };
+        self.fill("warning-test", [("known", known.into()), ("number", number.unwrap_or_default().into())])
     }
 
     pub(crate) fn late_warning(&self, seconds: i64) -> String {
@@ -384,7 +385,8 @@ mod tests {
                 said.extend([wording.age(seconds), wording.late_warning(seconds), wording.late_tag(seconds)]);
             }
             said.extend([
-                wording.test_warning("933"),
+                wording.test_warning(Some("933")),
+                wording.test_warning(None),
                 wording.labelled("label-caller", "x"),
                 wording.call_back("1"),
                 wording.under_policy("p"),

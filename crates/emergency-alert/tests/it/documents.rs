@@ -281,6 +281,8 @@ fn the_end_of_a_test_is_a_test_even_if_it_does_not_say_the_number() {
             (audience, audience == Audience::Test),
             "{number} {started_as_test}"
         );
+        let warned = end.email().body.contains("TEST: this call was made to a test number.");
+        assert_eq!(warned, number.is_null() && started_as_test, "{}", end.email().body);
     }
     assert!(alert(&microsoft_with("/emergencyNumberDialed", json!("933"))).start().unwrap().is_test);
 }
