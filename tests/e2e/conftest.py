@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
 
 import stack  # noqa: E402
+from processes import stop  # noqa: E402
 from system import System, Watch  # noqa: E402
 
 
@@ -39,3 +40,14 @@ def watch(system):
     """Gathers what arrives during the test."""
     with Watch(system) as watching:
         yield watching
+
+
+@pytest.fixture
+def started(request):
+    """A machine room of the test file's own, in which nothing is deployed yet."""
+    name = request.module.__name__.removeprefix("test_")
+    with stack.started(name) as description:
+        yield description
+    for process in reversed(description["processes"]):
+        stop(process)
+    stack.down(name)

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 import pytest
 import stack
-from processes import stop
 from system import System
-
-
-@pytest.fixture
-def started():
-    """A machine room of its own, in which nothing is deployed yet."""
-    with stack.started("deployment") as description:
-        yield description
-    for process in reversed(description["processes"]):
-        stop(process)
-    stack.down("deployment")
 
 
 def delete(system) -> None:

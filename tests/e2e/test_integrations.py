@@ -14,7 +14,6 @@ import leaks
 import pytest
 import stack
 from jsonschema import Draft202012Validator
-from processes import stop
 from stack import PAGERDUTY_KEY
 from system import System
 
@@ -154,16 +153,6 @@ def test_operators_hear_of_what_was_not_delivered(system):
 
     assert alarm["AlarmActions"] == [system.outputs["OperationsTopicArn"]]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": system.outputs["UndeliveredCallsArn"].rpartition(":")[2]}]
-
-
-@pytest.fixture
-def started():
-    """A machine room of its own, in which nothing is deployed yet."""
-    with stack.started("integrations") as description:
-        yield description
-    for process in reversed(description["processes"]):
-        stop(process)
-    stack.down("integrations")
 
 
 def test_what_the_parameters_switch_on_they_switch_off(started):

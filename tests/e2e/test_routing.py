@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from moto.sns.utils import FilterPolicyMatcher
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/interop"))
 
-from rules import Loader  # noqa: E402
+from rules import read_yaml  # noqa: E402
 
 DOCUMENT = (ROOT / "docs/routing.md").read_text()
 SEATTLE = {"address": {"street": "Pine Street", "city": "Seattle", "additionalData": {"houseNumber": "400"}}}
@@ -167,7 +166,7 @@ def test_the_attributes_are_those_in_the_document(delivered):
 def test_the_first_subscribers_are_those_in_the_document():
     listed = DOCUMENT[DOCUMENT.index("## First subscribers") : DOCUMENT.index("## Attributes")]
     documented = re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+)", listed, re.MULTILINE)
-    resources = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Resources"].values()
+    resources = read_yaml((ROOT / "template.yaml").read_text())["Resources"].values()
     made = [each["Properties"] for each in resources if each["Type"] == "AWS::SNS::Subscription"]
 
     assert sorted(documented) == sorted((each["Endpoint"], each["TopicArn"], each["Protocol"]) for each in made)

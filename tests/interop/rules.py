@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
-import yaml
 from programs import ROOT
 
+sys.path.insert(0, str(ROOT / "local"))
+
+from preview_events import read_yaml  # noqa: E402
+
 SNIPPET = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-class Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms, such as !Ref, as what they are applied to."""
-
-
-def short_form(loader: yaml.Loader, _tag: str, node: yaml.Node) -> object:
-    if isinstance(node, yaml.ScalarNode):
-        return loader.construct_scalar(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_mapping(node, deep=True)
-
-
-Loader.add_multi_constructor("!", short_form)
 
 
 @dataclass(frozen=True)
@@ -42,12 +31,12 @@ class Target:
 def snippets() -> dict[str, str]:
     """The CloudFormation templates in the document, by their descriptions."""
     texts = SNIPPET.findall((ROOT / "docs/integrations.md").read_text())
-    return {yaml.load(text, Loader)["Description"]: text for text in texts}
+    return {read_yaml(text)["Description"]: text for text in texts}
 
 
 def targets(template: str) -> list[Target]:
     """The targets of all rules in a template."""
-    resources = yaml.load(template, Loader)["Resources"]
+    resources = read_yaml(template)["Resources"]
     rules = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::Events::Rule"}
     return [Target(name, rule["EventPattern"], target) for name, rule in rules.items() for target in rule["Targets"]]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-import yaml
 from programs import ROOT
-from rules import Loader
+from rules import read_yaml
 
-RESOURCES = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Resources"]
+RESOURCES = read_yaml((ROOT / "template.yaml").read_text())["Resources"]
 DOCUMENT = (ROOT / "docs/data-protection.md").read_text()
 
 # What a function, a key or a rule holds is a setting. A type that is in neither list is one that somebody has to think about.
@@ -112,7 +111,7 @@ def test_the_document_names_all_that_keeps_data_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("days", ["ArchiveDays", "LogRetentionDays"])
 def test_the_document_knows_the_defaults(days: str) -> None:
-    parameters = yaml.load((ROOT / "template.yaml").read_text(), Loader)["Parameters"]
+    parameters = read_yaml((ROOT / "template.yaml").read_text())["Parameters"]
     assert f"`{days}` ({parameters[days]['Default']}" in DOCUMENT
 
 
