@@ -15,7 +15,7 @@ Under `/_local/` it has an interface of its own, JSON over HTTP:
 
     GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
     POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "hangSeconds": 10};
-                                                     for sns and sts also a "code"
+                                                     for sns and sts also a "code"; with "region" in that Region only
     DELETE /_local/faults                            everything works again
     POST   /_local/pager/{name}                      the address of an http subscriber
     POST   /_local/pagerduty                         PagerDuty's Events API v2
@@ -87,11 +87,11 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def hit(self, service: str, action: str) -> dict | None:
+    def hit(self, service: str, action: str, region: str = "") -> dict | None:
         """The fault that this call meets, counted down if it has a number of `times`."""
         with self._lock:
             for fault in self._faults:
-                if fault["service"] != service or fault.get("action", action) != action:
+                if fault["service"] != service or fault.get("action", action) != action or fault.get("region", region) != region:
                     continue
                 if "times" in fault:
                     fault["times"] -= 1
@@ -161,16 +161,19 @@ class Front:
 
     def __init__(self, upstream: Upstream, address: str) -> None:
         self.upstream = upstream
-        self.sns = self.owners_client("sns")
         self.functions = self.owners_client("lambda")
         self.issuer = web_identity.Issuer(f"{address}/_local/issuer")
         self.deliveries = Deliveries()
         self.faults = Faults()
 
-    def owners_client(self, service: str):
+    def sns(self, topic_arn: str):
+        """The client that reaches this topic."""
+        return self.owners_client("sns", topic_arn.split(":")[3])
+
+    def owners_client(self, service: str, region: str = "us-east-1"):
         """As the account's owner: the functions may list neither subscriptions nor functions."""
         return boto3.client(
-            service, endpoint_url=f"http://{self.upstream.address}", region_name="us-east-1",
+            service, endpoint_url=f"http://{self.upstream.address}", region_name=region,
             aws_access_key_id="test", aws_secret_access_key="test",
         )
 
@@ -186,7 +189,7 @@ class Front:
         result = ElementTree.fromstring(answer)
         accepted = {text_of(each, "Id") or "": text_of(each, "MessageId") for each in result.iter()
                     if each.tag.rpartition("}")[2] in ("member", "PublishResult") and text_of(each, "MessageId")}
-        pages = self.sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        pages = self.sns(topic).get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         subscriptions = [subscription for page in pages for subscription in page["Subscriptions"]]
         for message in messages_of(form):
             if message["id"] not in accepted:
@@ -209,7 +212,7 @@ class Front:
         """Takes what an http subscriber is sent: confirms a subscription, keeps a notification."""
         envelope = json.loads(body)
         if envelope["Type"] == "SubscriptionConfirmation":
-            self.sns.confirm_subscription(TopicArn=envelope["TopicArn"], Token=envelope["Token"])
+            self.sns(envelope["TopicArn"]).confirm_subscription(TopicArn=envelope["TopicArn"], Token=envelope["Token"])
         else:
             self.deliveries.add(
                 protocol="http", to=name, topic=envelope["TopicArn"], messageId=envelope["MessageId"],
@@ -289,7 +292,7 @@ class Handler(BaseHTTPRequestHandler):
         text = body.decode("utf-8", "replace") if service in QUERY_SERVICES else ""
         form = dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
         action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        if fault := front.faults.hit(service, action):
+        if fault := front.faults.hit(service, action, signed["region"] if signed else ""):
             if "hangSeconds" in fault:
                 # Neither an answer nor an effect.
                 time.sleep(fault["hangSeconds"])

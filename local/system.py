@@ -27,9 +27,9 @@ class System:
         # Everything that the renewer said, in its own words.
         self.reports: list[str] = []
 
-    def client(self, service: str):
-        """A client of the emulator itself, past the proxy and its faults."""
-        region = self.description["region"]
+    def client(self, service: str, region: str | None = None):
+        """A client of the emulator itself, past the proxy and its faults, in the stack's Region or another."""
+        region = region or self.description["region"]
         return boto3.client(service, endpoint_url=self.description["emulator"], region_name=region, **ROOT_CREDENTIALS)
 
     # The Graph simulator

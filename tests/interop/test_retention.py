@@ -9,6 +9,7 @@ from programs import ROOT
 from rules import read_yaml
 
 RESOURCES = read_yaml((ROOT / "template.yaml").read_text())["Resources"]
+SECOND_REGION = read_yaml((ROOT / "second-region.yaml").read_text())["Resources"]
 DOCUMENT = (ROOT / "docs/data-protection.md").read_text()
 
 # What a function, a key or a rule holds is a setting. A type that is in neither list is one that somebody has to think about.
@@ -17,6 +18,7 @@ KEEPS_NOTHING = {
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::Events::Rule",
+    "AWS::IAM::Policy",
     "AWS::IAM::Role",
     "AWS::KMS::Alias",
     "AWS::KMS::Key",
@@ -68,6 +70,14 @@ def test_queues_end_and_are_encrypted(name: str) -> None:
 @pytest.mark.parametrize("name", names("AWS::SNS::Topic"))
 def test_topics_are_encrypted(name: str) -> None:
     assert given(properties(name).get("KmsMasterKeyId")) or name in PLAIN_TOPICS
+
+
+def test_the_second_region_keeps_nothing_but_topics_and_encrypts_calls() -> None:
+    kinds = {resource["Type"] for resource in SECOND_REGION.values()} - KEEPS_NOTHING
+    assert kinds == {"AWS::SNS::Topic", "AWS::SNS::Subscription"}
+    topics = {name: each["Properties"] for name, each in SECOND_REGION.items() if each["Type"] == "AWS::SNS::Topic"}
+    assert {name for name, topic in topics.items() if not given(topic.get("KmsMasterKeyId"))} == PLAIN_TOPICS
+    assert "second-region.yaml" in DOCUMENT
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN_TOPICS))

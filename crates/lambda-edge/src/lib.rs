@@ -5,3 +5,4 @@ pub mod environment;
 pub mod event;
 pub mod metrics;
 pub mod publication;
+pub mod topic;

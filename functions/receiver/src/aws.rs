@@ -12,7 +12,7 @@ use emergency_alert::Start;
 use graph_notifications::{SigningKeys, TenantId};
 use graph_subscriptions::{LoginEndpoint, http, signing_keys, signing_keys::TokenVersion};
 use jiff::Timestamp;
-use lambda_edge::{event::BusEvent, publication::Publication};
+use lambda_edge::{event::BusEvent, publication::Publication, topic::TopicClients};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
@@ -31,7 +31,7 @@ const ENTRA_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Aws {
     secrets_manager: aws_sdk_secretsmanager::Client,
     dynamodb: aws_sdk_dynamodb::Client,
-    sns: aws_sdk_sns::Client,
+    sns: TopicClients,
     eventbridge: aws_sdk_eventbridge::Client,
     /// Made at its first use: most invocations never ask Entra, and reading the system's certificates takes a while.
     entra: OnceCell<reqwest::Client>,
@@ -46,11 +46,11 @@ impl Aws {
     #[must_use]
     pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
         // Publishing is retried by the handler, which knows how much time is left.
-        let sns = aws_sdk_sns::config::Builder::from(sdk).retry_config(RetryConfig::disabled()).build();
+        let sns = aws_sdk_sns::config::Builder::from(sdk).retry_config(RetryConfig::disabled());
         Self {
             secrets_manager: aws_sdk_secretsmanager::Client::new(sdk),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
-            sns: aws_sdk_sns::Client::from_conf(sns),
+            sns: TopicClients::new(sns, config.second_alert_topic.as_ref()),
             eventbridge: aws_sdk_eventbridge::Client::new(sdk),
             entra: OnceCell::new(),
             login_endpoint: config.login_endpoint.clone(),
@@ -161,7 +161,7 @@ impl RememberStart for Aws {
 impl Publish for Aws {
     async fn publish(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
         if let [message] = messages {
-            let published = message.publish(&self.sns, topic_arn).await;
+            let published = message.publish(self.sns.of(topic_arn), topic_arn).await;
             vec![published.map(drop).map_err(|error| failed("Publish", &error))]
         } else {
             self.publish_batch(topic_arn, messages).await
@@ -171,7 +171,7 @@ impl Publish for Aws {
 
 impl Aws {
     async fn publish_batch(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
-        let mut request = self.sns.publish_batch().topic_arn(topic_arn);
+        let mut request = self.sns.of(topic_arn).publish_batch().topic_arn(topic_arn);
         for (index, message) in messages.iter().enumerate() {
             let entry = PublishBatchRequestEntry::builder()
                 .id(index.to_string())

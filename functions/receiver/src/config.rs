@@ -3,7 +3,10 @@
 use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::LoginEndpoint;
-use lambda_edge::environment::{Environment, SettingError};
+use lambda_edge::{
+    environment::{Environment, SettingError},
+    topic::SecondTopic,
+};
 
 /// The function's configuration, checked.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ pub struct Config {
     pub state_table_name: String,
     /// The topic for real calls.
     pub alert_topic_arn: String,
+    /// The topic in another Region for real calls that the first does not take.
+    pub second_alert_topic: Option<SecondTopic>,
     /// The topic for calls to test numbers.
     pub test_topic_arn: String,
     /// The bus for machines.
@@ -52,6 +57,7 @@ impl Config {
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             state_table_name: environment.text("STATE_TABLE_NAME")?,
             alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
+            second_alert_topic: SecondTopic::read(environment)?,
             test_topic_arn: environment.text("TEST_TOPIC_ARN")?,
             event_bus_name: environment.text("EVENT_BUS_NAME")?,
             function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
@@ -63,7 +69,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 14] = [
+    const GOOD: [(&str, &str); 15] = [
         ("TENANT_ID", "11111111-2222-3333-4444-555555555555"),
         ("CLIENT_ID", "cccccccc-2222-3333-4444-555555555555"),
         ("POLICY_NAMES", "Global, Site"),
@@ -78,6 +84,7 @@ mod tests {
         ("TEST_TOPIC_ARN", "arn:aws:sns:us-east-1:1:test"),
         ("EVENT_BUS_NAME", "bus"),
         ("AWS_LAMBDA_FUNCTION_NAME", "receiver"),
+        ("AWS_REGION", "us-east-1"),
     ];
 
     fn read(changed: &str, value: Option<&str>) -> Result<Config, SettingError> {
@@ -118,8 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn a_second_topic_is_optional_and_a_wrong_one_is_named() {
+        assert_eq!(read("", None).unwrap().second_alert_topic, None);
+        let sentence = read("SECOND_ALERT_TOPIC_ARN", Some("arn:aws:sns:us-east-1:123456789012:Alerts")).unwrap_err();
+        assert!(sentence.to_string().contains("the parameter SecondAlertTopicArn"), "{sentence}");
+    }
+
+    #[test]
     fn what_the_template_sets_must_be_there() {
-        for (variable, _) in &GOOD[8..] {
+        for (variable, _) in &GOOD[8..14] {
             assert!(read(variable, None).unwrap_err().to_string().contains(variable), "{variable}");
         }
     }

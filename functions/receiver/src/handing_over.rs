@@ -16,7 +16,7 @@ use crate::{
 /// How many calls of one kind are under way at once.
 pub(crate) const AT_ONCE: usize = 16;
 
-/// How often an alert is offered to SNS in one invocation.
+/// How often an alert is offered to one topic in one invocation.
 const PUBLISH_ATTEMPTS: u32 = 3;
 
 /// An alert on its way out.
@@ -37,6 +37,8 @@ impl Outgoing {
 #[derive(Default)]
 pub(crate) struct HandedOver {
     pub(crate) published: Vec<Outgoing>,
+    /// How many of them only the topic in another Region took.
+    pub(crate) second_way: usize,
     pub(crate) duplicates: usize,
     pub(crate) failed: usize,
     /// How many questions the table did not answer; those alerts were published anyway.
@@ -56,46 +58,82 @@ pub(crate) async fn publish_new(
     let (tests, calls): (Vec<_>, Vec<_>) =
         fresh.into_iter().partition(|outgoing| outgoing.alert.audience() == Audience::Test);
     let (calls, tests) = tokio::join!(
-        publish(calls, &config.alert_topic_arn, outside, schedule.published),
-        publish(tests, &config.test_topic_arn, outside, schedule.published),
+        publish_calls(calls, config, outside, schedule, &mut handed_over.second_way),
+        publish(tests, &config.test_topic_arn, outside, schedule.published, Patience::ForRetries),
     );
-    for (published, failed) in [calls, tests] {
+    for Offered { published, left } in [calls, tests] {
         handed_over.published.extend(published);
-        handed_over.failed += failed;
+        handed_over.failed += left.len();
     }
     handed_over
 }
 
-/// Gives what is published, and how many are not.
+/// Publishes calls: what the home Region does not take in its time, the topic in another Region is offered. Tests have no
+/// second way, since it leads to people who are there for real calls.
+async fn publish_calls(
+    calls: Vec<Outgoing>,
+    config: &Config,
+    outside: &impl Publish,
+    schedule: &Schedule,
+    second_way: &mut usize,
+) -> Offered {
+    let home = publish(calls, &config.alert_topic_arn, outside, schedule.published_at_home, Patience::ForRetries).await;
+    let Some(topic) = config.second_alert_topic.as_ref().filter(|_| !home.left.is_empty()) else { return home };
+    let away = publish(home.left, topic.arn(), outside, schedule.published, Patience::ForOne).await;
+    for outgoing in &away.published {
+        let (alert, region) = (&outgoing.hash, topic.region());
+        tracing::error!(alert, region, "an alert took the second way: Amazon SNS in the home Region did not take it");
+    }
+    *second_way = away.published.len();
+    Offered { published: home.published.into_iter().chain(away.published).collect(), left: away.left }
+}
+
+/// What became of alerts that a topic was offered.
+struct Offered {
+    published: Vec<Outgoing>,
+    left: Vec<Outgoing>,
+}
+
+/// How long one attempt may take.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// Most of the time that is left: one that is given up too early may have published all the same, and one that hangs leaves
+    /// time for another.
+    ForRetries,
+    /// All of the time: most of it goes into connecting, and another attempt would have to connect again.
+    ForOne,
+}
+
+/// Offers alerts to a topic, until it has taken all, or the attempts or the time are used up.
 async fn publish(
-    mut outgoing: Vec<Outgoing>,
+    outgoing: Vec<Outgoing>,
     topic_arn: &str,
     outside: &impl Publish,
     deadline: Instant,
-) -> (Vec<Outgoing>, usize) {
-    let mut published = Vec::new();
+    patience: Patience,
+) -> Offered {
+    let mut offered = Offered { published: Vec::new(), left: outgoing };
     for attempts_left in (0..PUBLISH_ATTEMPTS).rev() {
         let now = Instant::now();
-        if outgoing.is_empty() || now >= deadline {
+        if offered.left.is_empty() || now >= deadline {
             break;
         }
-        // Most of the time is for this attempt: one that is given up too early may have published all the same.
-        let left = deadline - now;
-        let until = if attempts_left == 0 { deadline } else { now + left * 2 / 3 };
-        let results = attempt(&outgoing, topic_arn, outside, until).await;
-        let mut left = Vec::new();
-        for (outgoing, result) in outgoing.into_iter().zip(results) {
+        let until = match patience {
+            Patience::ForRetries if attempts_left > 0 => now + (deadline - now) * 2 / 3,
+            _ => deadline,
+        };
+        let results = attempt(&offered.left, topic_arn, outside, until).await;
+        for (outgoing, result) in std::mem::take(&mut offered.left).into_iter().zip(results) {
             match result {
-                Ok(()) => published.push(outgoing),
+                Ok(()) => offered.published.push(outgoing),
                 Err(error) => {
                     tracing::error!(%error, topic_arn, alert = outgoing.hash, "an alert was not published at this attempt");
-                    left.push(outgoing);
+                    offered.left.push(outgoing);
                 }
             }
         }
-        outgoing = left;
     }
-    (published, outgoing.len())
+    offered
 }
 
 async fn attempt(

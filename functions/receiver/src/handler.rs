@@ -43,7 +43,7 @@ impl<O: Outside> Receiver<O> {
 
     /// Loads the keyring ahead of the first notification. A failure is left to that notification.
     pub async fn warm_up(&self, now: Timestamp) {
-        let deadline = Schedule::starting(Instant::now()).keyring;
+        let deadline = self.schedule().keyring;
         if let Err(error) = self.keyring_cache.get(&self.outside, now, deadline).await {
             tracing::warn!(%error, "no keyring yet");
         }
@@ -73,8 +73,12 @@ impl<O: Outside> Receiver<O> {
         }
     }
 
+    fn schedule(&self) -> Schedule {
+        Schedule::starting(Instant::now(), self.config.second_alert_topic.is_some())
+    }
+
     async fn receive(&self, collection: ChangeNotificationCollection, now: Timestamp) -> Response {
-        let schedule = Schedule::starting(Instant::now());
+        let schedule = self.schedule();
         let judge = Judge {
             config: &self.config,
             outside: &self.outside,

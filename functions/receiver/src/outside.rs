@@ -67,7 +67,7 @@ pub trait RememberStart {
 
 /// Publishes to a topic: SNS's `Publish` and `PublishBatch`.
 pub trait Publish {
-    /// Publishes up to [`crate::batch::ENTRIES`] messages to one topic. One result for each, in their order.
+    /// Publishes up to [`crate::batch::ENTRIES`] messages to one topic, in whatever Region it is. One result for each, in their order.
     fn publish(&self, topic_arn: &str, messages: &[&Publication]) -> impl Future<Output = Vec<Result<(), CallFailed>>>;
 }
 

@@ -59,6 +59,7 @@ impl Tally {
         let mut metrics = Metrics::of_function(function_name);
         for (name, value) in [
             ("AlertsPublished", published.len()),
+            ("AlertsPublishedSecondWay", handed_over.second_way),
             ("AlertsDegraded", count(|alert| alert.degraded)),
             ("AlertsUnverified", count(|alert| !alert.verified)),
             ("AlertsWithoutLocation", count(|alert| !alert.degraded && alert.location.text.is_none())),

@@ -10,7 +10,7 @@ mod support;
 
 use graph_notifications::handshake::ANSWER_HEADERS;
 use serde_json::{Value, json};
-use support::{CLIENT_STATE, Call, Fault, OTHER_TENANT, TENANT, World};
+use support::{CLIENT_STATE, Call, Fault, OTHER_TENANT, SECOND_TOPIC, TENANT, World};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_is_published_marked_and_put_on_the_bus() {
@@ -486,6 +486,107 @@ async fn a_failed_entry_of_a_batch_is_published_again_and_its_neighbours_are_not
     let mut calls: Vec<_> = world.published().iter().map(|message| message.document()["callId"].clone()).collect();
     calls.sort_by_key(Value::to_string);
     assert_eq!(calls, [json!("call-1"), json!("call-2"), json!("call-3")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_home_region_does_not_take_goes_the_second_way() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = World::with_second_topic();
+        world.fault("alert-topic", fault);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert!(begun.elapsed().as_millis() < 2500, "{:?}", begun.elapsed());
+        let published = world.published();
+        assert_eq!((published.len(), published[0].topic.as_str()), (1, SECOND_TOPIC));
+        assert_eq!(world.events("Emergency Call"), [published[0].document()]);
+        let metric = world.metric("AlertsPublishedSecondWay").unwrap();
+        assert_eq!((&metric["AlertsPublishedSecondWay"], &metric["AlertsPublished"]), (&json!(1), &json!(1)));
+        assert_eq!((&metric["AlertsNotPublished"], world.marks().len()), (&json!(0), 1));
+        world.mend("alert-topic");
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!(world.published().len(), 1, "what took the second way is marked, too");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_way_has_over_half_a_second_whatever_hangs_before() {
+    let world = World::with_second_topic();
+    for call in ["fetch_signing_keys", "is_published", "alert-topic", SECOND_TOPIC] {
+        world.fault(call, Fault::Hangs);
+    }
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![support::token_of_new_key(TENANT)])).await, 503);
+    let second = world.offered_at().into_iter().find(|(topic, _)| topic == SECOND_TOPIC).unwrap().1;
+    let ended = begun.elapsed();
+    assert!((ended - (second - begun)).as_millis() >= 550 && ended.as_millis() < 2500, "{second:?} {ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_when_both_ways_fail_graph_is_to_try_again() {
+    for (home, away) in [(Fault::Fails, Fault::Hangs), (Fault::Hangs, Fault::Fails)] {
+        let world = World::with_second_topic();
+        world.fault("alert-topic", home);
+        world.fault(SECOND_TOPIC, away);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 503);
+        assert!(begun.elapsed().as_millis() < 2500, "{:?}", begun.elapsed());
+        assert!(world.marks().is_empty() && world.events("Emergency Call").is_empty());
+        let metric = world.metric("AlertsPublishedSecondWay").unwrap();
+        assert_eq!((&metric["AlertsPublishedSecondWay"], &metric["AlertsNotPublished"]), (&json!(0), &json!(1)));
+        world.mend(SECOND_TOPIC);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!((world.published().len(), world.marks().len()), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_call_never_takes_the_second_way() {
+    let world = World::with_second_topic();
+    world.fault("alert-topic", Fault::Fails);
+    world.fault("test-topic", Fault::Fails);
+    assert_eq!(world.deliver(&[Call::new("test").number("933"), Call::new("real")]).await, 503);
+    let published = world.published();
+    assert_eq!((published.len(), published[0].topic.as_str()), (1, SECOND_TOPIC));
+    assert_eq!(published[0].document()["callId"], "real");
+    world.mend("test-topic");
+    assert_eq!(world.deliver(&[Call::new("test").number("933"), Call::new("real")]).await, 202);
+    assert_eq!((world.published().len(), world.published()[1].topic.as_str()), (2, "test-topic"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_left_of_a_batch_takes_the_second_way() {
+    let world = World::with_second_topic();
+    world.fault("alert-topic", Fault::FailsFor("call-2"));
+    assert_eq!(world.deliver(&[Call::new("call-1"), Call::new("call-2"), Call::new("call-3")]).await, 202);
+    let went = |topic: &str| {
+        let published = world.published().into_iter().filter(|message| message.topic == topic);
+        published.map(|message| message.document()["callId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (went("alert-topic"), went(SECOND_TOPIC)),
+        (vec!["call-1".into(), "call-3".into()], vec!["call-2".into()])
+    );
+    assert_eq!(world.metric("AlertsPublishedSecondWay").unwrap()["AlertsPublishedSecondWay"], 1);
+    assert_eq!((world.marks().len(), world.events("Emergency Call").len()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_topic_is_left_alone_while_the_first_takes_alerts() {
+    let world = World::with_second_topic();
+    world.fault("publish", Fault::FailsOnceFor("call-1"));
+    assert_eq!(world.deliver(&[Call::new("call-1"), Call::new("test").number("933")]).await, 202);
+    assert!(world.offered().iter().all(|topic| topic != SECOND_TOPIC), "{:?}", world.offered());
+    assert_eq!(world.metric("AlertsPublishedSecondWay").unwrap()["AlertsPublishedSecondWay"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_second_topic_there_is_one_way_and_all_of_the_time_is_its() {
+    let world = World::new();
+    world.fault("alert-topic", Fault::Hangs);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 503);
+    assert_eq!(begun.elapsed().as_millis(), 2200);
+    assert_eq!(world.offered(), ["alert-topic"; 3]);
 }
 
 #[tokio::test(start_paused = true)]

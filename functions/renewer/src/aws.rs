@@ -84,7 +84,7 @@ impl Live {
             secrets: aws_sdk_secretsmanager::Client::new(shared),
             table: aws_sdk_dynamodb::Client::new(shared),
             events: aws_sdk_eventbridge::Client::new(shared),
-            sns: Sns::new(shared),
+            sns: Sns::new(shared, config.second_alert_topic.as_ref()),
             security_tokens: aws_sdk_sts::Client::new(shared),
             graph: Graph::new(http.clone(), config.graph.clone()),
             watchers: Watchers::new(&config, shared)?,

@@ -4,7 +4,10 @@ use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
 use jiff::SignedDuration;
-use lambda_edge::environment::{Environment, SettingError};
+use lambda_edge::{
+    environment::{Environment, SettingError},
+    topic::SecondTopic,
+};
 
 /// What the function is set up to do.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub struct Config {
     pub bus_name: String,
     /// The topic of emergency calls.
     pub alert_topic_arn: String,
+    /// The topic in another Region for emergency calls that the first does not take.
+    pub second_alert_topic: Option<SecondTopic>,
     /// The topic of test calls.
     pub test_topic_arn: String,
     /// The topic of alarms.
@@ -90,6 +95,7 @@ impl Config {
             table_name: environment.text("STATE_TABLE_NAME")?,
             bus_name: environment.text("EVENT_BUS_NAME")?,
             alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
+            second_alert_topic: SecondTopic::read(environment)?,
             test_topic_arn: environment.text("TEST_TOPIC_ARN")?,
             operations_topic_arn: environment.text("OPERATIONS_TOPIC_ARN")?,
             chat_topic_arn: environment.text("CHAT_TOPIC_ARN").ok(),
@@ -203,8 +209,10 @@ mod tests {
             ("TIME_ZONE", "Here", "TimeZone"),
             ("LANGUAGE", "tlh", "Language"),
             ("MAP_LINK", "ftp://maps.example/", "MapLink"),
+            ("SECOND_ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:Alerts", "SecondAlertTopicArn"),
         ] {
             let mut environment = environment();
+            environment.insert("AWS_REGION", "us-east-1");
             environment.insert(variable, value);
             assert!(read(&environment).unwrap_err().to_string().contains(&format!("the parameter {parameter} ")));
         }

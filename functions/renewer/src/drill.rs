@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use emergency_alert::{Alert, Audience, Notification};
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::{event::BusEvent, publication::Publication};
+use lambda_edge::{event::BusEvent, publication::Publication, topic::SecondTopic};
 
 use self::{
     ports::{ListSubscribers, Stage},
@@ -29,36 +29,89 @@ use crate::{
 /// What is left of the invocation for the report.
 const RESERVE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Nobody got the drill, as far as is known. It can be sent again: each is a drill of its own.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the drill for {topic} was not sent: {error}; ask again, and if it lasts, deploy the stack again: the topic must exist, and \
-     the renewer's role must be allowed sns:Publish"
-)]
-pub struct NotSent {
-    topic: &'static str,
-    error: OutsideError,
+/// Where a drill can go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To those who hear of test calls.
+    Test,
+    /// To those who hear of emergency calls.
+    Alert,
+    /// To those who hear of emergency calls that take the second way.
+    SecondAlert,
 }
 
-/// Sends a drill to the topic of this audience and to the event bus, and looks who is subscribed to the topic. What the bus
+impl Destination {
+    /// All destinations.
+    pub const ALL: [Self; 3] = [Self::Test, Self::Alert, Self::SecondAlert];
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(self) -> Topic {
+        match self {
+            Self::Test => Topic::Test,
+            Self::Alert => Topic::Alert,
+            Self::SecondAlert => Topic::SecondAlert,
+        }
+    }
+
+    fn audience(self) -> Audience {
+        match self {
+            Self::Test => Audience::Test,
+            Self::Alert | Self::SecondAlert => Audience::Alert,
+        }
+    }
+
+    fn topic_arn(self, config: &Config) -> Option<&str> {
+        match self {
+            Self::Test => Some(&config.test_topic_arn),
+            Self::Alert => Some(&config.alert_topic_arn),
+            Self::SecondAlert => config.second_alert_topic.as_ref().map(SecondTopic::arn),
+        }
+    }
+}
+
+/// Nobody got the drill, as far as is known. It can be sent again: each is a drill of its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// The topic did not take it.
+    #[error(
+        "the drill for {topic} was not sent: {error}; ask again, and if it lasts, deploy {stack} again: the topic must exist, and \
+         the renewer's role must be allowed sns:Publish"
+    )]
+    NotTaken {
+        /// The topic.
+        topic: &'static str,
+        /// Why.
+        error: OutsideError,
+        /// What would mend it.
+        stack: &'static str,
+    },
+    /// The stack has no second way.
+    #[error("the drill was not sent: there is no SecondAlertTopic; deploy with SecondAlertTopicArn")]
+    NoSecondTopic,
+}
+
+/// Sends a drill to this topic and to the event bus, and looks who is subscribed to the topic. What the bus
 /// says, and whether the subscribers could be listed before the invocation is ended from outside at `ends_at`, is in the report.
 ///
 /// # Errors
-/// If Amazon SNS does not take the drill.
+/// If Amazon SNS does not take the drill, or there is no such topic.
 pub async fn drill(
     stage: &impl Stage,
     config: &Config,
-    audience: Audience,
+    destination: Destination,
     ends_at: Timestamp,
 ) -> Result<DrillReport, NotSent> {
-    let (topic, topic_arn) = match audience {
-        Audience::Alert => (Topic::Alert, &config.alert_topic_arn),
-        Audience::Test => (Topic::Test, &config.test_topic_arn),
+    let topic = destination.topic();
+    let topic_arn = destination.topic_arn(config).ok_or(NotSent::NoSecondTopic)?;
+    let stack = match destination {
+        Destination::SecondAlert => "the stack of second-region.yaml",
+        Destination::Test | Destination::Alert => "the stack",
     };
-    let not_sent = |error| NotSent { topic: topic.name(), error };
+    let not_sent = |error| NotSent::NotTaken { topic: topic.name(), error, stack };
     let at = stage.now();
     let call_id = format!("drill-{}-{}", at.strftime("%Y%m%dT%H%M%SZ"), stage.short_name().map_err(not_sent)?);
-    let alert = Alert::drill(audience, &notification(config, &call_id, at), &config.alert_settings);
+    let alert = Alert::drill(destination.audience(), &notification(config, &call_id, at), &config.alert_settings);
     let message_id = stage.publish(topic_arn, &Publication::of(&alert)).await.map_err(not_sent)?;
     let event = BusEvent::emergency_call(&alert);
     let until = ends_at - RESERVE;

@@ -42,6 +42,7 @@ pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const OTHER: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 pub(crate) const START: Timestamp = Timestamp::constant(1_764_000_000, 0);
 pub(crate) const URL: &str = "https://example.org/notifications";
+pub(crate) const SECOND_TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:Alerts";
 const WEB_IDENTITY: &str = "the-web-identity";
 
 /// The configuration, with these policies.
@@ -61,6 +62,8 @@ pub(crate) fn config(policies: &str) -> Config {
             "STATE_TABLE_NAME" => "table".to_owned(),
             "EVENT_BUS_NAME" => "bus".to_owned(),
             "ALERT_TOPIC_ARN" => "arn:alerts".to_owned(),
+            "SECOND_ALERT_TOPIC_ARN" => SECOND_TOPIC.to_owned(),
+            "AWS_REGION" => "us-east-1".to_owned(),
             "TEST_TOPIC_ARN" => "arn:tests".to_owned(),
             "OPERATIONS_TOPIC_ARN" => "arn:operations".to_owned(),
             "STACK_NAME" => "stack".to_owned(),

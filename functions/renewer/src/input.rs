@@ -1,10 +1,9 @@
 //! What a run is asked to do.
 
-use emergency_alert::Audience;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::custom_resource::Request;
+use crate::{custom_resource::Request, drill::Destination};
 
 /// A thing that the function can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +16,8 @@ pub enum Action {
     Rotate,
     /// Test every link of the chain, and change nothing.
     Check,
-    /// Send a drill to the topic of this audience.
-    Drill(Audience),
+    /// Send a drill to this topic.
+    Drill(Destination),
     /// The same as reconcile, now, since Graph said something of a subscription.
     Lifecycle(LifecycleEvent),
     /// CloudFormation creates, updates or deletes the stack.
@@ -44,7 +43,7 @@ pub enum UnknownAction {
     /// There is no such drill.
     #[error(
         "{0}; what can be asked for is {{\"action\":\"drill\"}}, which goes to TestTopic, or \
-         {{\"action\":\"drill\",\"topic\":\"AlertTopic\"}}"
+         {{\"action\":\"drill\",\"topic\":\"AlertTopic\"}}, and likewise SecondAlertTopic"
     )]
     NoDrill(String),
 }
@@ -62,7 +61,7 @@ impl Action {
                 "reconcile" => Ok(Self::Reconcile),
                 "rotate" => Ok(Self::Rotate),
                 "check" => Ok(Self::Check),
-                "drill" => audience(event).map(Self::Drill),
+                "drill" => destination(event).map(Self::Drill),
                 other => Err(UnknownAction::NoAction(format!("there is no action '{}'", printable(other)))),
             },
             Some(_) => Err(UnknownAction::NoAction("the action is not a text".to_owned())),
@@ -79,18 +78,17 @@ impl Action {
     }
 }
 
-/// Who is to get a drill. Nothing is guessed: who misspells the topic must not believe that it had its drill.
-fn audience(event: &Value) -> Result<Audience, UnknownAction> {
+/// Where a drill is to go. Nothing is guessed: who misspells the topic must not believe that it had its drill.
+fn destination(event: &Value) -> Result<Destination, UnknownAction> {
     let mut members = event.as_object().into_iter().flat_map(|object| object.keys());
     if let Some(other) = members.find(|name| !matches!(name.as_str(), "action" | "topic")) {
         return Err(UnknownAction::NoDrill(format!("a drill has no '{}'", printable(other))));
     }
     match event.get("topic") {
-        None => Ok(Audience::Test),
-        Some(Value::String(topic)) => match topic.as_str() {
-            "TestTopic" => Ok(Audience::Test),
-            "AlertTopic" => Ok(Audience::Alert),
-            other => Err(UnknownAction::NoDrill(format!("no drill goes to '{}'", printable(other)))),
+        None => Ok(Destination::Test),
+        Some(Value::String(topic)) => match Destination::ALL.iter().find(|one| one.topic().name() == topic) {
+            Some(destination) => Ok(*destination),
+            None => Err(UnknownAction::NoDrill(format!("no drill goes to '{}'", printable(topic)))),
         },
         Some(_) => Err(UnknownAction::NoDrill("the topic of a drill is not a text".to_owned())),
     }
@@ -149,14 +147,15 @@ mod tests {
         assert_eq!(asked("reconcile"), Ok(Action::Reconcile));
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
         assert_eq!(asked("check"), Ok(Action::Check));
-        assert_eq!(asked("drill"), Ok(Action::Drill(Audience::Test)));
+        assert_eq!(asked("drill"), Ok(Action::Drill(Destination::Test)));
     }
 
     #[test]
     fn a_drill_goes_to_the_topic_that_is_named() {
         let asked = |topic: &str| Action::from_event(&json!({"action": "drill", "topic": topic}));
-        assert_eq!(asked("TestTopic"), Ok(Action::Drill(Audience::Test)));
-        assert_eq!(asked("AlertTopic"), Ok(Action::Drill(Audience::Alert)));
+        assert_eq!(asked("TestTopic"), Ok(Action::Drill(Destination::Test)));
+        assert_eq!(asked("AlertTopic"), Ok(Action::Drill(Destination::Alert)));
+        assert_eq!(asked("SecondAlertTopic"), Ok(Action::Drill(Destination::SecondAlert)));
     }
 
     #[test]
@@ -170,7 +169,7 @@ mod tests {
             (json!({"action": "drill", "Topic": "AlertTopic"}), "a drill has no 'Topic'"),
         ] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
-            let allowed = r#"what can be asked for is {"action":"drill"}, which goes to TestTopic, or {"action":"drill","topic":"AlertTopic"}"#;
+            let allowed = r#"what can be asked for is {"action":"drill"}, which goes to TestTopic, or {"action":"drill","topic":"AlertTopic"}, and likewise SecondAlertTopic"#;
             assert_eq!(sentence, format!("{why}; {allowed}"));
         }
     }

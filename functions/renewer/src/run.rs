@@ -163,8 +163,8 @@ pub async fn handle(
         Action::Rotate => Asked::ToRotate,
         Action::Lifecycle(event) => Asked::ByGraph(event),
         Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
-        Action::Drill(audience) => {
-            let sent = Box::pin(drill(outside, config, audience, invocation.ends_at)).await;
+        Action::Drill(destination) => {
+            let sent = Box::pin(drill(outside, config, destination, invocation.ends_at)).await;
             log_drill(&sent);
             return Ok(Answer::Drill(sent?));
         }

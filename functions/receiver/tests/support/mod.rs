@@ -27,12 +27,15 @@ use receiver::{
     },
 };
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub const OTHER_TENANT: &str = "aaaaaaaa-2222-3333-4444-555555555555";
 pub const CLIENT: &str = "cccccccc-2222-3333-4444-555555555555";
 pub const CLIENT_STATE: &str = "a client state";
+/// The topic in another Region, where a world has one.
+pub const SECOND_TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:Alerts";
 const LOGIN: &str = "https://login.microsoftonline.com";
 const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
 
@@ -213,6 +216,8 @@ pub enum Fault {
     Hangs,
     /// The entry of this call fails at the first attempt.
     FailsOnceFor(&'static str),
+    /// The entry of this call fails at every attempt.
+    FailsFor(&'static str),
 }
 
 /// A message that reached a topic.
@@ -243,6 +248,8 @@ struct State {
     order: RefCell<Vec<String>>,
     published: RefCell<Vec<Published>>,
     batches: RefCell<Vec<usize>>,
+    /// The topics, for each attempt to publish.
+    offered: RefCell<Vec<(String, Instant)>>,
     marks: RefCell<BTreeSet<String>>,
     starts: RefCell<HashMap<String, Start>>,
     events: RefCell<Vec<BusEvent>>,
@@ -251,11 +258,16 @@ struct State {
 impl State {
     async fn called(&self, call: &'static str) -> Result<(), CallFailed> {
         self.order.borrow_mut().push(call.to_owned());
-        let fault = self.faults.borrow().get(call).copied();
+        self.meet(call).await
+    }
+
+    /// Meets the fault of a call, or of a topic.
+    async fn meet(&self, what: &str) -> Result<(), CallFailed> {
+        let fault = self.faults.borrow().get(what).copied();
         match fault {
-            Some(Fault::Fails) => Err(CallFailed(format!("{call} fails"))),
+            Some(Fault::Fails) => Err(CallFailed(format!("{what} fails"))),
             Some(Fault::Hangs) => std::future::pending().await,
-            Some(Fault::FailsOnceFor(_)) | None => Ok(()),
+            Some(Fault::FailsFor(_) | Fault::FailsOnceFor(_)) | None => Ok(()),
         }
     }
 }
@@ -312,10 +324,17 @@ impl Publish for Outside {
         if let Err(error) = self.0.called("publish").await {
             return vec![Err(error); messages.len()];
         }
+        self.0.offered.borrow_mut().push((topic.to_owned(), Instant::now()));
+        if let Err(error) = self.0.meet(topic).await {
+            return vec![Err(error); messages.len()];
+        }
         self.0.batches.borrow_mut().push(messages.len());
-        let fault = self.0.faults.borrow_mut().remove("publish");
+        let once = self.0.faults.borrow_mut().remove("publish");
+        let fault = once.or(self.0.faults.borrow().get(topic).copied());
         let results = messages.iter().map(|message| match fault {
-            Some(Fault::FailsOnceFor(call)) if message.message.contains(call) => Err(CallFailed("refused".to_owned())),
+            Some(Fault::FailsOnceFor(call) | Fault::FailsFor(call)) if message.message.contains(call) => {
+                Err(CallFailed("refused".to_owned()))
+            }
             _ => {
                 let published = Published { topic: topic.to_owned(), message: message.message.clone() };
                 self.0.published.borrow_mut().push(published);
@@ -349,11 +368,20 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// A world in which calls have a second way out.
+    pub fn with_second_topic() -> Self {
+        Self::with(Some(SECOND_TOPIC))
+    }
+
+    fn with(second_topic: Option<&'static str>) -> Self {
         LINES.with(|lines| lines.borrow_mut().clear());
         let state = Rc::new(State::default());
         state.keyring.replace(keyring("key-1", CLIENT_STATE));
         state.entra_keys.replace(vec![SIGNING]);
-        let receiver = start(&state);
+        let receiver = start(&state, second_topic);
         Self { receiver, state, now: Cell::new(NOW) }
     }
 
@@ -418,6 +446,15 @@ impl World {
         self.state.batches.borrow().clone()
     }
 
+    /// The topics to which was published or tried to, in the order of the attempts.
+    pub fn offered(&self) -> Vec<String> {
+        self.offered_at().into_iter().map(|(topic, _)| topic).collect()
+    }
+
+    pub fn offered_at(&self) -> Vec<(String, Instant)> {
+        self.state.offered.borrow().clone()
+    }
+
     pub fn marks(&self) -> Vec<String> {
         self.state.marks.borrow().iter().cloned().collect()
     }
@@ -455,7 +492,7 @@ impl World {
     }
 }
 
-fn start(state: &Rc<State>) -> Receiver<Outside> {
+fn start(state: &Rc<State>, second_topic: Option<&'static str>) -> Receiver<Outside> {
     let policies = format!("Global,{OTHER_TENANT}/Site");
     let variables = HashMap::from([
         ("TENANT_ID", TENANT),
@@ -473,6 +510,11 @@ fn start(state: &Rc<State>) -> Receiver<Outside> {
         ("EVENT_BUS_NAME", "bus"),
         ("AWS_LAMBDA_FUNCTION_NAME", "receiver"),
     ]);
+    let variables: HashMap<_, _> = variables
+        .into_iter()
+        .chain(second_topic.map(|arn| ("SECOND_ALERT_TOPIC_ARN", arn)))
+        .chain([("AWS_REGION", "us-east-1")])
+        .collect();
     let lookup = |variable: &str| variables.get(variable).map(|value| (*value).to_owned());
     let config = Config::read(&Environment(&lookup)).unwrap();
     Receiver::new(config, Outside(Rc::clone(state)), |line| {

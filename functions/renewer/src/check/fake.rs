@@ -29,6 +29,7 @@ use crate::{
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 pub(crate) const OTHER: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 pub(crate) const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
+pub(crate) const SECOND_TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:Alerts";
 pub(crate) const URL: &str = "https://example.org/notifications";
 
 /// What must never be read aloud.
@@ -63,6 +64,8 @@ pub(crate) fn config_with(credential: &str, policies: &str) -> Config {
             "STATE_TABLE_NAME" => "table",
             "EVENT_BUS_NAME" => "bus",
             "ALERT_TOPIC_ARN" => "arn:alerts",
+            "SECOND_ALERT_TOPIC_ARN" => SECOND_TOPIC,
+            "AWS_REGION" => "us-east-1",
             "TEST_TOPIC_ARN" => "arn:tests",
             "OPERATIONS_TOPIC_ARN" => "arn:operations",
             "CHAT_TOPIC_ARN" => "arn:chat",
@@ -314,7 +317,7 @@ impl Topics for Fake {
     async fn subscribers(&self, topic_arn: &str) -> Result<Subscribers, OutsideError> {
         let confirmed = match topic_arn {
             "arn:alerts" => 3,
-            "arn:tests" => 2,
+            "arn:tests" | SECOND_TOPIC => 2,
             "arn:operations" | "arn:chat" => 1,
             other => unreachable!("{other} is no topic of the stack"),
         };

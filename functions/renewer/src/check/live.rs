@@ -10,6 +10,7 @@ use graph_subscriptions::{
     http::{self, ClientError, Timeouts},
     service_principal,
 };
+use lambda_edge::topic::TopicClients;
 use reqwest::{Client, Response, Url, header::HOST};
 
 use super::{cloudwatch::CloudWatch, ports::AppSettings};
@@ -27,7 +28,7 @@ const LARGEST_ANSWER: usize = 8 * 1024;
 /// The clients for what only a check looks at.
 #[derive(Debug)]
 pub struct Watchers {
-    topics: aws_sdk_sns::Client,
+    topics: TopicClients,
     cloudwatch: CloudWatch,
     http: Client,
     /// Where something else stands in for AWS, its API Gateway is there, too.
@@ -45,7 +46,7 @@ impl Watchers {
         let http = http::client(Timeouts { total: PATIENCE, ..Timeouts::PATIENT })?;
         let partition = config.alert_topic_arn.split(':').nth(1).unwrap_or_default();
         Ok(Self {
-            topics: aws_sdk_sns::Client::new(shared),
+            topics: TopicClients::new(shared.into(), config.second_alert_topic.as_ref()),
             cloudwatch: CloudWatch::new(http.clone(), shared, partition, &config.stack_name),
             http,
             stand_in: shared.endpoint_url().map(ToOwned::to_owned),
@@ -57,7 +58,7 @@ impl Watchers {
 
 impl Topics for Watchers {
     async fn subscribers(&self, topic_arn: &str) -> Result<Subscribers, OutsideError> {
-        let sent = self.topics.get_topic_attributes().topic_arn(topic_arn).send().await;
+        let sent = self.topics.of(topic_arn).get_topic_attributes().topic_arn(topic_arn).send().await;
         let output = sent.map_err(|error| {
             OutsideError(match (error.code(), error.message()) {
                 (Some(code), message) => format!("Amazon SNS: {code}: {}", message.unwrap_or("no reason given")),

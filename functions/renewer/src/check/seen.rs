@@ -147,6 +147,8 @@ pub struct Handshake {
 pub enum Topic {
     /// Emergency calls.
     Alert,
+    /// Emergency calls that the first topic does not take, in another Region; in stacks that have a second way only.
+    SecondAlert,
     /// Test calls.
     Test,
     /// Alarms about the system itself.
@@ -161,6 +163,7 @@ impl Topic {
     pub fn name(self) -> &'static str {
         match self {
             Self::Alert => "AlertTopic",
+            Self::SecondAlert => "SecondAlertTopic",
             Self::Test => "TestTopic",
             Self::Operations => "OperationsTopic",
             Self::Chat => "ChatTopic",

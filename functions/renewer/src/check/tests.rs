@@ -63,6 +63,7 @@ fn good() -> Seen {
             (Topic::Test, subscribers(2)),
             (Topic::Operations, subscribers(1)),
             (Topic::Chat, subscribers(1)),
+            (Topic::SecondAlert, subscribers(2)),
         ],
         alarms: Ok(vec![alarm("stack-A"), alarm("stack-B")]),
     }
@@ -141,6 +142,7 @@ fn nothing_is_found_where_all_is_well() {
         Link::StateTable,
         Link::Subscription,
         Link::Endpoint,
+        Link::Topic,
         Link::Topic,
         Link::Topic,
         Link::Topic,
@@ -740,11 +742,19 @@ fn topics_that_nobody_hears() {
         (1, State::Warning, ["Nobody hears of test calls", "aws sns subscribe"]),
         (2, State::Warning, ["Nobody hears the alarms", "OperationsEmail"]),
         (3, State::Warning, ["No chat hears of emergency calls", "Amazon Q"]),
+        (4, State::Failed, ["takes the second way", "SecondAlertTopicArn"]),
     ] {
         assert_found(Link::Topic, state, &words, |seen| {
             seen.topics[index].1 = Ok(Subscribers { confirmed: 0, pending: 0 });
         });
     }
+}
+
+#[test]
+fn a_second_topic_that_is_not_there() {
+    assert_found(Link::Topic, State::Failed, &["NotFound", "second-region.yaml"], |seen| {
+        seen.topics[4].1 = Err(OutsideError("Amazon SNS: NotFound: Topic does not exist".to_owned()));
+    });
 }
 
 #[test]
@@ -758,7 +768,9 @@ fn subscribers_that_have_not_confirmed() {
 
 #[test]
 fn topics_that_cannot_be_asked() {
-    for (index, state) in [(0, State::Failed), (1, State::Unknown), (2, State::Unknown), (3, State::Unknown)] {
+    for (index, state) in
+        [(0, State::Failed), (1, State::Unknown), (2, State::Unknown), (3, State::Unknown), (4, State::Failed)]
+    {
         assert_found(Link::Topic, state, &["Amazon SNS: AccessDenied", "sns:GetTopicAttributes"], |seen| {
             seen.topics[index].1 = Err(down("Amazon SNS"));
         });
@@ -819,6 +831,7 @@ async fn a_whole_check_reads_as_people_read_it() {
         "ok       subscription            11111111-2222-3333-4444-555555555555/Global  Graph delivers to our address for 23 h 20 min more; it was renewed 10 min ago.",
         "ok       endpoint                https://example.org/notifications            It repeats the validation token as Graph wants it.",
         "ok       topic                   AlertTopic                                   Confirmed subscribers: 3.",
+        "ok       topic                   SecondAlertTopic                             Confirmed subscribers: 2.",
         "ok       topic                   TestTopic                                    Confirmed subscribers: 2.",
         "ok       topic                   OperationsTopic                              Confirmed subscribers: 1.",
         "ok       topic                   ChatTopic                                    Confirmed subscribers: 1.",
@@ -838,7 +851,7 @@ async fn silence_everywhere_is_a_report_and_ends_before_the_invocation() {
         let failed: Vec<_> = report.rows.iter().filter(|row| row.state == State::Failed).map(|row| row.link).collect();
         assert_eq!(
             failed,
-            [Link::Credential, Link::Keyring, Link::StateTable, Link::Endpoint, Link::Topic],
+            [Link::Credential, Link::Keyring, Link::StateTable, Link::Endpoint, Link::Topic, Link::Topic],
             "{report:#?}"
         );
         assert!(report.rows.iter().all(|row| row.state != State::Ok));

@@ -1,7 +1,10 @@
 //! What a drill needs of Amazon SNS, as it is.
 
 use aws_config::SdkConfig;
-use lambda_edge::publication::Publication;
+use lambda_edge::{
+    publication::Publication,
+    topic::{SecondTopic, TopicClients},
+};
 
 use super::{
     ports::{ListSubscribers, Publish},
@@ -13,26 +16,27 @@ const SERVICE: &str = "Amazon SNS";
 
 /// Amazon SNS.
 #[derive(Debug)]
-pub struct Sns(aws_sdk_sns::Client);
+pub struct Sns(TopicClients);
 
 impl Sns {
-    /// Builds the client from an SDK configuration.
+    /// Builds the clients from an SDK configuration.
     #[must_use]
-    pub fn new(shared: &SdkConfig) -> Self {
-        Self(aws_sdk_sns::Client::new(shared))
+    pub fn new(shared: &SdkConfig, second: Option<&SecondTopic>) -> Self {
+        Self(TopicClients::new(shared.into(), second))
     }
 }
 
 impl Publish for Sns {
     async fn publish(&self, topic_arn: &str, publication: &Publication) -> Result<String, OutsideError> {
-        let taken = publication.publish(&self.0, topic_arn).await.map_err(|error| outside(SERVICE, &error))?;
+        let taken =
+            publication.publish(self.0.of(topic_arn), topic_arn).await.map_err(|error| outside(SERVICE, &error))?;
         taken.message_id.ok_or_else(|| OutsideError(format!("{SERVICE}: the answer names no message")))
     }
 }
 
 impl ListSubscribers for Sns {
     async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
-        let pages = self.0.list_subscriptions_by_topic().topic_arn(topic_arn).into_paginator().items();
+        let pages = self.0.of(topic_arn).list_subscriptions_by_topic().topic_arn(topic_arn).into_paginator().items();
         let listed: Vec<_> = pages.send().try_collect().await.map_err(|error| outside(SERVICE, &error))?;
         let subscriber = |one: aws_sdk_sns::types::Subscription| {
             let text = |value: Option<String>| value.unwrap_or_default();
@@ -58,7 +62,7 @@ mod tests {
     }
 
     async fn sns(routes: Router) -> Sns {
-        Sns::new(&sdk_config(&serve(routes).await))
+        Sns::new(&sdk_config(&serve(routes).await), None)
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ pub struct DrillReport {
     pub action: &'static str,
     /// Whether no row is `failed`.
     pub ok: bool,
-    /// The topic that got it: `TestTopic` or `AlertTopic`.
+    /// The topic that got it: `TestTopic`, `AlertTopic` or `SecondAlertTopic`.
     pub topic: &'static str,
     /// The call id that the drill has everywhere.
     pub call_id: String,

@@ -10,7 +10,7 @@ use super::{
     subscriber::Standing,
     *,
 };
-use crate::fake::{START, TENANT, config};
+use crate::fake::{SECOND_TOPIC, START, TENANT, config};
 
 struct Fake {
     /// Topics with what was published there.
@@ -37,8 +37,8 @@ impl Fake {
         }
     }
 
-    async fn drill(&self, audience: Audience) -> Result<DrillReport, NotSent> {
-        drill(self, &config("Global"), audience, START + SignedDuration::from_secs(300)).await
+    async fn drill(&self, destination: Destination) -> Result<DrillReport, NotSent> {
+        drill(self, &config("Global"), destination, START + SignedDuration::from_secs(300)).await
     }
 }
 
@@ -103,11 +103,13 @@ fn down() -> OutsideError {
 
 #[tokio::test]
 async fn a_drill_takes_the_way_of_a_call_to_the_topic_that_was_asked_for_and_to_no_other() {
-    for (audience, arn, name) in
-        [(Audience::Test, "arn:tests", "TestTopic"), (Audience::Alert, "arn:alerts", "AlertTopic")]
-    {
+    for (destination, audience, arn, name) in [
+        (Destination::Test, Audience::Test, "arn:tests", "TestTopic"),
+        (Destination::Alert, Audience::Alert, "arn:alerts", "AlertTopic"),
+        (Destination::SecondAlert, Audience::Alert, SECOND_TOPIC, "SecondAlertTopic"),
+    ] {
         let fake = Fake::new();
-        let report = fake.drill(audience).await.unwrap();
+        let report = fake.drill(destination).await.unwrap();
 
         let notification = Notification {
             tenant_id: TENANT.to_owned(),
@@ -134,7 +136,7 @@ async fn a_drill_takes_the_way_of_a_call_to_the_topic_that_was_asked_for_and_to_
 async fn the_first_policy_is_named() {
     let fake = Fake::new();
     let policies = format!("Warehouse,{}/Other", crate::fake::OTHER);
-    drill(&fake, &config(&policies), Audience::Test, START + SignedDuration::from_secs(300)).await.unwrap();
+    drill(&fake, &config(&policies), Destination::Test, START + SignedDuration::from_secs(300)).await.unwrap();
     let document: Value = serde_json::from_str(&fake.events.borrow()[0].detail).unwrap();
     assert_eq!((&document["policyName"], &document["tenantId"]), (&"Warehouse".into(), &TENANT.into()));
 }
@@ -142,7 +144,7 @@ async fn the_first_policy_is_named() {
 #[tokio::test]
 async fn without_amazon_sns_there_is_no_drill() {
     let fake = Fake { sns: Err(down()), ..Fake::new() };
-    let sentence = fake.drill(Audience::Alert).await.unwrap_err().to_string();
+    let sentence = fake.drill(Destination::Alert).await.unwrap_err().to_string();
     assert!(sentence.starts_with("the drill for AlertTopic was not sent: out of order; ask again"), "{sentence}");
     assert!(fake.events.borrow().is_empty(), "machines learn of what people get");
 }
@@ -150,7 +152,7 @@ async fn without_amazon_sns_there_is_no_drill() {
 #[tokio::test]
 async fn without_the_bus_or_the_list_the_drill_was_sent_all_the_same() {
     let fake = Fake { bus: Err(down()), subscribers: Some(Err(down())), ..Fake::new() };
-    let report = fake.drill(Audience::Test).await.unwrap();
+    let report = fake.drill(Destination::Test).await.unwrap();
     assert_eq!(fake.published.borrow().len(), 1);
     assert!(!report.ok && !report.on_bus && report.subscribers.is_none(), "{report:?}");
 }
@@ -158,7 +160,23 @@ async fn without_the_bus_or_the_list_the_drill_was_sent_all_the_same() {
 #[tokio::test]
 async fn a_list_without_end_is_given_up_in_time_for_the_report() {
     let fake = Fake { subscribers: None, ..Fake::new() };
-    let report = fake.drill(Audience::Test).await.unwrap();
+    let report = fake.drill(Destination::Test).await.unwrap();
     assert!(report.table.iter().any(|line| line.contains("the list did not end in time")), "{report:?}");
     assert_eq!(*fake.slept.borrow(), Duration::from_secs(295));
+}
+
+#[tokio::test]
+async fn a_drill_for_a_topic_that_is_not_there_says_so() {
+    let fake = Fake::new();
+    let config = Config { second_alert_topic: None, ..config("Global") };
+    let sent = drill(&fake, &config, Destination::SecondAlert, START + SignedDuration::from_secs(300)).await;
+    assert!(sent.unwrap_err().to_string().contains("SecondAlertTopicArn"));
+    assert!(fake.published.borrow().is_empty() && fake.events.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_topic_is_mended_in_its_own_stack() {
+    let fake = Fake { sns: Err(down()), ..Fake::new() };
+    let sentence = fake.drill(Destination::SecondAlert).await.unwrap_err().to_string();
+    assert!(sentence.contains("SecondAlertTopic") && sentence.contains("second-region.yaml"), "{sentence}");
 }

@@ -34,9 +34,17 @@ fn one_topic(topic: Topic, subscribers: &Result<Subscribers, OutsideError>) -> V
         Ok(subscribers) => heard(topic, *subscribers),
         Err(error) => {
             let finding = format!("Its subscribers cannot be counted: {error}.");
-            let step = "Check again; if it lasts, deploy the stack again: the topic must exist, and the renewer's role must be \
-                        allowed sns:GetTopicAttributes.";
-            let row = if topic == Topic::Alert { Row::failed } else { Row::unknown };
+            let step = match topic {
+                Topic::SecondAlert => {
+                    "Check again; if it lasts, compare SecondAlertTopicArn and update the stack of second-region.yaml: the topic must \
+                     exist, and its policy must allow this renewer's role sns:GetTopicAttributes."
+                }
+                _ => {
+                    "Check again; if it lasts, deploy the stack again: the topic must exist, and the renewer's role must be allowed \
+                     sns:GetTopicAttributes."
+                }
+            };
+            let row = if matches!(topic, Topic::Alert | Topic::SecondAlert) { Row::failed } else { Row::unknown };
             vec![row(Link::Topic, &topic.name(), &finding, &step)]
         }
     }
@@ -52,6 +60,13 @@ pub(crate) fn heard(topic: Topic, subscribers: Subscribers) -> Vec<Row> {
             Topic::Alert => {
                 Row::failed(link, name, "Nobody hears of emergency calls: nobody has confirmed.", SUBSCRIBE)
             }
+            Topic::SecondAlert => Row::failed(
+                link,
+                name,
+                "Nobody would hear of a call that takes the second way: nobody has confirmed.",
+                "Subscribe an address in its Region with aws sns subscribe, and confirm it, or deploy with an empty \
+                 SecondAlertTopicArn: a topic without subscribers takes an alert and tells nobody.",
+            ),
             Topic::Test => Row::warning(link, name, "Nobody hears of test calls: nobody has confirmed.", SUBSCRIBE),
             Topic::Operations => Row::warning(
                 link,
