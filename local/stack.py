@@ -138,7 +138,7 @@ def build_functions(architecture: str, directory: Path) -> None:
     }
     # sam build hides what cargo says until it ends. The same commands, run first, show progress and leave it little to do.
     for function in ("receiver", "renewer"):
-        command = ["cargo", "lambda", "build", "--release", *(["--arm64"] if architecture == "arm64" else [])]
+        command = ["cargo", "lambda", "build", "--release", "--locked", *(["--arm64"] if architecture == "arm64" else [])]
         what = f"Building the {function} for {architecture} (some minutes the first time) ..."
         run(what, command, directory / f"build-{function}.log", env, ROOT / "functions" / function)
     command = [str(sam), "build", "--parameter-overrides", f"Architecture={architecture}"]

@@ -85,6 +85,10 @@ class System:
             sqs.delete_message(QueueUrl=address, ReceiptHandle=each["ReceiptHandle"])
         return [json.loads(each["Body"]) for each in found]
 
+    def calls(self) -> list[dict]:
+        """Which calls of AWS went through the proxy: by which access key, the action, the resource, and the kind of items."""
+        return call("GET", f"{self.description['front']}/_local/calls")
+
     # Outages
 
     def fault(self, service: str, **how: object) -> None:
