@@ -24,13 +24,14 @@ pub struct Metrics {
     function_name: String,
     dimension: Option<(&'static str, String)>,
     values: Vec<(&'static str, Unit, Value)>,
+    notes: Vec<(&'static str, Value)>,
 }
 
 impl Metrics {
     /// No metric yet; all of them will be of this function.
     #[must_use]
     pub fn of_function(function_name: &str) -> Self {
-        Self { function_name: function_name.to_owned(), dimension: None, values: Vec::new() }
+        Self { function_name: function_name.to_owned(), dimension: None, values: Vec::new(), notes: Vec::new() }
     }
 
     /// Publishes the metrics a second time under one more dimension. CloudWatch takes ASCII only there, and drops the whole
@@ -50,6 +51,13 @@ impl Metrics {
         self
     }
 
+    /// Adds a number that stands in the log beside the metrics, and is none.
+    #[must_use]
+    pub fn noting(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.notes.push((name, value.into()));
+        self
+    }
+
     /// The line to write to standard output.
     #[must_use]
     pub fn line(&self, now: Timestamp) -> String {
@@ -63,6 +71,9 @@ impl Metrics {
         let metrics: Vec<Value> =
             self.values.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": format!("{unit:?}")})).collect();
         for (name, _, value) in &self.values {
+            line.insert((*name).into(), value.clone());
+        }
+        for (name, value) in &self.notes {
             line.insert((*name).into(), value.clone());
         }
         let directive = json!({"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics});
@@ -86,7 +97,8 @@ mod tests {
         let metrics = Metrics::of_function("receiver")
             .by("Reason", "TokenExpired")
             .with("NotificationsRejected", Unit::Count, 2)
-            .with("AlertAgeSeconds", Unit::Seconds, vec![1, 5]);
+            .with("AlertAgeSeconds", Unit::Seconds, vec![1, 5])
+            .noting("signaturesVerified", 3);
         let line = metrics.line(Timestamp::constant(1_764_000_000, 5_000_000));
         assert!(!line.contains('\n'));
         assert_eq!(
@@ -96,6 +108,7 @@ mod tests {
                 "Reason": "TokenExpired",
                 "NotificationsRejected": 2,
                 "AlertAgeSeconds": [1, 5],
+                "signaturesVerified": 3,
                 "_aws": {"Timestamp": 1_764_000_000_005_i64, "CloudWatchMetrics": [{
                     "Namespace": "TeamsEmergencyAlerts",
                     "Dimensions": [["FunctionName"], ["FunctionName", "Reason"]],

@@ -1,6 +1,12 @@
 //! Telling authentic items from the rest.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use graph_notifications::{
     AuthenticNotification, ChangeNotificationCollection, CheckedToken, Keyring, Policies, RecognisedNotification,
@@ -9,7 +15,7 @@ use graph_notifications::{
     envelope::{ChangeNotification, Item, LifecycleNotification},
     validation_token::{Requirements, TokenError, UnverifiedToken},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     config::Config,
@@ -24,6 +30,10 @@ use crate::{
 /// How many of a request's tokens are looked at. Graph sends one for each app and tenant; a forger might send thousands,
 /// and each costs a verification.
 const MOST_TOKENS: usize = 100;
+
+/// For lifecycle items with an unknown client state a keyring of this age will do. Anybody can send them, no token comes with
+/// them, and the renewer looks at everything every quarter of an hour.
+const FRESH_FOR_LIFECYCLE: SignedDuration = SignedDuration::from_secs(10);
 
 /// A request's items by what is to become of them.
 #[derive(Default)]
@@ -45,6 +55,28 @@ pub(crate) struct Judge<'a, O> {
     pub(crate) signing_keys: &'a LiveSigningKeys,
     pub(crate) now: Timestamp,
     pub(crate) schedule: Schedule,
+    pub(crate) effort: Effort,
+}
+
+/// How often a request made us do what is dear: RSA.
+#[derive(Debug, Default)]
+pub(crate) struct Effort {
+    pub(crate) signatures: AtomicUsize,
+    pub(crate) decryptions: AtomicUsize,
+}
+
+/// A request's tokens. Their claims are checked once, when an item needs a token.
+struct Tokens<'a> {
+    texts: &'a [String],
+    requirements: Requirements<'a>,
+    checked: OnceLock<Vec<Result<CheckedToken, TokenError>>>,
+}
+
+impl Tokens<'_> {
+    fn checked(&self) -> &[Result<CheckedToken, TokenError>] {
+        let check = |token: &String| CheckedToken::check(token, &self.requirements);
+        self.checked.get_or_init(|| self.texts.iter().take(MOST_TOKENS).map(check).collect())
+    }
 }
 
 impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
@@ -62,8 +94,16 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         if changes.is_empty() && lifecycle.is_empty() {
             return sorted;
         }
-        let recognised = self.recognise(changes, lifecycle, &mut sorted).await;
-        self.authenticate(recognised, &collection.validation_tokens, &mut sorted).await;
+        let requirements = Requirements {
+            client_id: self.config.client_id,
+            policies: &self.config.policies,
+            login_endpoint: self.config.login_endpoint.as_str(),
+            v1_issuers: self.config.login_endpoint.v1_issuers(),
+            now: self.now,
+        };
+        let tokens = Tokens { texts: &collection.validation_tokens, requirements, checked: OnceLock::new() };
+        let recognised = self.recognise(changes, lifecycle, &tokens, &mut sorted).await;
+        self.authenticate(recognised, &tokens, &mut sorted).await;
         sorted
     }
 
@@ -73,6 +113,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         &self,
         changes: Vec<ChangeNotification>,
         lifecycle: Vec<LifecycleNotification>,
+        tokens: &Tokens<'_>,
         sorted: &mut Sorted,
     ) -> Vec<RecognisedNotification> {
         let policies = &self.config.policies;
@@ -81,27 +122,19 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
             sorted.keyring = keyring.clone();
         }
         let (mut recognised, strangers) = recognise_with(&sorted.keyring.clone(), policies, changes, sorted);
-        let unknown_lifecycle = |keyring: &Keyring| {
-            lifecycle.iter().any(|item| item.check(policies, &keyring.client_states) == Err(NotOurs::ClientState))
+        if let Err(error) = current {
+            tracing::error!(%error, items = strangers.len(), "items cannot be judged without the keyring");
+            sorted.undecided += strangers.len();
+        } else {
+            recognised.extend(self.look_again(strangers, tokens, sorted).await);
+        }
+        let strange = |item: &LifecycleNotification| {
+            item.check(policies, &sorted.keyring.client_states) == Err(NotOurs::ClientState)
         };
-        if !strangers.is_empty() || unknown_lifecycle(&sorted.keyring) {
-            let refreshed = match current {
-                Ok(_) => self.keyring_cache.refresh(self.outside, self.now, self.schedule.authenticated).await,
-                Err(error) => Err(error),
-            };
-            match refreshed {
-                Ok(keyring) => {
-                    sorted.keyring = keyring;
-                    let (known, strangers) = recognise_with(&sorted.keyring.clone(), policies, strangers, sorted);
-                    recognised.extend(known);
-                    let reason = Rejection::NotOurs(NotOurs::ClientState);
-                    sorted.rejected.extend(strangers.iter().map(|item| (reason, Some((&item.origin).into()))));
-                }
-                Err(error) => {
-                    tracing::error!(%error, items = strangers.len(), "items cannot be judged without the keyring");
-                    sorted.undecided += strangers.len();
-                }
-            }
+        if lifecycle.iter().any(strange) {
+            let deadline = self.schedule.authenticated;
+            let newer = self.keyring_cache.no_older_than(FRESH_FOR_LIFECYCLE, self.outside, self.now, deadline).await;
+            sorted.keyring = newer.unwrap_or_else(|_| sorted.keyring.clone());
         }
         for item in lifecycle {
             let ours = item.check(policies, &sorted.keyring.client_states).is_ok();
@@ -110,25 +143,73 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         recognised
     }
 
-    async fn authenticate(&self, recognised: Vec<RecognisedNotification>, tokens: &[String], sorted: &mut Sorted) {
-        if recognised.is_empty() {
-            return;
+    /// Recognises items by a keyring that is read anew. To wait for that is dear, so an item must have a token that vouches for its
+    /// tenant, or might: anybody can make up a client state, and a flood of them would keep all instances of the function waiting.
+    async fn look_again(
+        &self,
+        strangers: Vec<ChangeNotification>,
+        tokens: &Tokens<'_>,
+        sorted: &mut Sorted,
+    ) -> Vec<RecognisedNotification> {
+        let mut standings = HashMap::new();
+        let (mut waiting, mut vouched_for) = (Vec::new(), false);
+        for item in strangers {
+            let tenant = item.origin.tenant;
+            let standing = match standings.get(&tenant) {
+                Some(standing) => *standing,
+                None => *standings.entry(tenant).or_insert(self.standing(tenant, tokens, &sorted.keyring).await),
+            };
+            match standing {
+                Standing::Refuted => sorted.reject_stranger(&item),
+                Standing::VouchedFor => {
+                    vouched_for = true;
+                    waiting.push(item);
+                }
+                Standing::Doubtful => waiting.push(item),
+            }
         }
-        let requirements = Requirements {
-            client_id: self.config.client_id,
-            policies: &self.config.policies,
-            login_endpoint: self.config.login_endpoint.as_str(),
-            v1_issuers: self.config.login_endpoint.v1_issuers(),
-            now: self.now,
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let deadline = self.schedule.authenticated;
+        let refreshed = if vouched_for {
+            self.keyring_cache.refresh(self.outside, self.now, deadline).await
+        } else {
+            self.keyring_cache.refresh_in_doubt(self.outside, self.now, deadline).await
         };
-        let tokens: Vec<_> =
-            tokens.iter().take(MOST_TOKENS).map(|token| CheckedToken::check(token, &requirements)).collect();
+        match refreshed {
+            Ok(keyring) => {
+                sorted.keyring = keyring;
+                let (known, strangers) =
+                    recognise_with(&sorted.keyring.clone(), &self.config.policies, waiting, sorted);
+                for item in &strangers {
+                    sorted.reject_stranger(item);
+                }
+                known
+            }
+            Err(error) => {
+                tracing::error!(%error, items = waiting.len(), "items cannot be judged without a newer keyring");
+                sorted.undecided += waiting.len();
+                Vec::new()
+            }
+        }
+    }
+
+    async fn standing(&self, tenant: TenantId, tokens: &Tokens<'_>, keyring: &Keyring) -> Standing {
+        match self.prove(tenant, tokens, keyring).await {
+            Proof::Valid(_) => Standing::VouchedFor,
+            Proof::UnknownKey { .. } => Standing::Doubtful,
+            Proof::None(_) => Standing::Refuted,
+        }
+    }
+
+    async fn authenticate(&self, recognised: Vec<RecognisedNotification>, tokens: &Tokens<'_>, sorted: &mut Sorted) {
         let mut verdicts = HashMap::new();
         for item in recognised {
             let tenant = item.tenant();
             let verdict = match verdicts.get(&tenant) {
                 Some(verdict) => *verdict,
-                None => *verdicts.entry(tenant).or_insert(self.judge(tenant, &tokens, &sorted.keyring).await),
+                None => *verdicts.entry(tenant).or_insert(self.judge(tenant, tokens, &sorted.keyring).await),
             };
             let origin = RejectedOrigin::from(&item.notification().origin);
             let authentic = match verdict {
@@ -147,36 +228,74 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         }
     }
 
-    /// Whether the request's tokens vouch for a tenant. One that does is enough: bad ones beside it take nothing away.
-    async fn judge(&self, tenant: TenantId, tokens: &[Result<CheckedToken, TokenError>], keyring: &Keyring) -> Verdict {
-        let own: Vec<&CheckedToken> = tokens.iter().flatten().filter(|token| token.tenant() == tenant).collect();
+    async fn judge(&self, tenant: TenantId, tokens: &Tokens<'_>, keyring: &Keyring) -> Verdict {
+        match self.prove(tenant, tokens, keyring).await {
+            Proof::Valid(token) => Verdict::Valid(token),
+            Proof::UnknownKey { token, own } => self.judge_by_new_keys(token, &own).await,
+            Proof::None(reason) => Verdict::Rejected(reason),
+        }
+    }
+
+    /// Whether the request's tokens vouch for a tenant, by the keys at hand. One that does is enough: bad ones beside it take
+    /// nothing away.
+    async fn prove<'t>(&self, tenant: TenantId, tokens: &'t Tokens<'_>, keyring: &Keyring) -> Proof<'t> {
+        let checked = tokens.checked();
+        let own: Vec<&CheckedToken> = checked.iter().flatten().filter(|token| token.tenant() == tenant).collect();
         if own.is_empty() {
-            let error = tokens.iter().find_map(|token| token.as_ref().err());
-            return Verdict::Rejected(match error {
-                _ if tokens.is_empty() => Rejection::NoValidationToken,
+            let error = checked.iter().find_map(|token| token.as_ref().err());
+            return Proof::None(match error {
+                _ if checked.is_empty() => Rejection::NoValidationToken,
                 Some(error) => Rejection::Token(*error),
                 None => Rejection::NotCovered,
             });
         }
         let kept = self.signing_keys.kept(self.now).await;
         let known: Vec<&SigningKeys> = keyring.signing_keys.iter().chain(&kept).collect();
-        match verify(&own, &known) {
-            Ok(token) => Verdict::Valid(token),
-            Err(Unproven { unknown_key: Some(token), .. }) => self.judge_by_new_keys(token, &own).await,
-            Err(Unproven { error, .. }) => Verdict::Rejected(Rejection::Token(error)),
+        match verify(&own, &known, &self.effort) {
+            Ok(token) => Proof::Valid(token),
+            Err(Unproven { unknown_key: Some(token), .. }) => Proof::UnknownKey { token, own },
+            Err(Unproven { error, .. }) => Proof::None(Rejection::Token(error)),
         }
     }
 
     async fn judge_by_new_keys(&self, unknown: &CheckedToken, own: &[&CheckedToken]) -> Verdict {
         let deadline = self.schedule.authenticated;
         match self.signing_keys.fetch(self.outside, unknown.tenant(), self.now, deadline).await {
-            Fetched::Now(keys) => match verify(own, &[&keys]) {
+            Fetched::Now(keys) => match verify(own, &[&keys], &self.effort) {
                 Ok(token) => Verdict::Valid(token),
                 Err(Unproven { error, .. }) => Verdict::Rejected(Rejection::Token(error)),
             },
             Fetched::Unreachable => Verdict::Unverified(unknown.unverified()),
             Fetched::NotAsked => Verdict::Undecided,
         }
+    }
+}
+
+/// What a request's tokens are worth for a tenant, by the keys at hand.
+enum Proof<'t> {
+    Valid(ValidToken),
+    /// None is valid, and at least this one of the tenant's own names a key that is not at hand.
+    UnknownKey {
+        token: &'t CheckedToken,
+        own: Vec<&'t CheckedToken>,
+    },
+    None(Rejection),
+}
+
+/// What speaks for an item whose client state is unknown.
+#[derive(Clone, Copy)]
+enum Standing {
+    /// A valid token: Graph sent it, or who has recorded a request of Graph's.
+    VouchedFor,
+    /// A token that a key which is not at hand may have signed.
+    Doubtful,
+    /// Nothing: no newer keyring would help it.
+    Refuted,
+}
+
+impl Sorted {
+    fn reject_stranger(&mut self, item: &ChangeNotification) {
+        self.rejected.push((Rejection::NotOurs(NotOurs::ClientState), Some((&item.origin).into())));
     }
 }
 
@@ -195,12 +314,20 @@ struct Unproven<'a> {
     unknown_key: Option<&'a CheckedToken>,
 }
 
-fn verify<'a>(tokens: &[&'a CheckedToken], key_sets: &[&SigningKeys]) -> Result<ValidToken, Unproven<'a>> {
+fn verify<'a>(
+    tokens: &[&'a CheckedToken],
+    key_sets: &[&SigningKeys],
+    effort: &Effort,
+) -> Result<ValidToken, Unproven<'a>> {
     let mut unproven = Unproven { error: TokenError::UnknownKey, unknown_key: None };
     for token in tokens {
         let mut known_key = false;
         for keys in key_sets {
-            match token.verify(keys) {
+            let verified = token.verify(keys);
+            if !matches!(verified, Err(TokenError::UnknownKey | TokenError::KeyIssuer)) {
+                effort.signatures.fetch_add(1, Ordering::Relaxed);
+            }
+            match verified {
                 Ok(token) => return Ok(token),
                 Err(TokenError::UnknownKey) => {}
                 Err(error) => {

@@ -6,7 +6,7 @@ use lambda_edge::event::BusEvent;
 use tokio::time::Instant;
 
 use crate::{
-    authenticating::Judge,
+    authenticating::{Effort, Judge},
     config::Config,
     events::subscription_lifecycle,
     handing_over::{publish_new, put_events},
@@ -16,7 +16,7 @@ use crate::{
     outside::Outside,
     remembering::{mark, remember_starts},
     schedule::Schedule,
-    telemetry::Tally,
+    telemetry::{Tally, Voice},
 };
 
 /// The largest body that is read, in bytes: hundreds of calls. A larger one of many tiny items would use up the memory.
@@ -31,6 +31,7 @@ pub struct Receiver<O> {
     outside: O,
     keyring_cache: KeyringCache,
     signing_keys: LiveSigningKeys,
+    voice: Voice,
     write_line: fn(&str),
 }
 
@@ -38,7 +39,8 @@ impl<O: Outside> Receiver<O> {
     /// A receiver that has loaded nothing yet. `write_line` is given the lines for standard output.
     pub fn new(config: Config, outside: O, write_line: fn(&str)) -> Self {
         let keyring_cache = KeyringCache::new(config.keyring_secret_id.clone());
-        Self { config, outside, keyring_cache, signing_keys: LiveSigningKeys::default(), write_line }
+        let (signing_keys, voice) = (LiveSigningKeys::default(), Voice::default());
+        Self { config, outside, keyring_cache, signing_keys, voice, write_line }
     }
 
     /// Loads the keyring ahead of the first notification. A failure is left to that notification.
@@ -86,6 +88,7 @@ impl<O: Outside> Receiver<O> {
             signing_keys: &self.signing_keys,
             now,
             schedule,
+            effort: Effort::default(),
         };
         let mut sorted = judge.sort(collection).await;
         let read = judge.read(std::mem::take(&mut sorted.authentic), &sorted.keyring).await;
@@ -98,11 +101,11 @@ impl<O: Outside> Receiver<O> {
         let mut strangers = 0;
         for (item, ours) in &sorted.lifecycle {
             strangers += usize::from(!ours);
-            if *ours || strangers <= STRANGE_LIFECYCLE_ITEMS {
+            if *ours || (strangers <= STRANGE_LIFECYCLE_ITEMS && self.voice.is_left_for_strangers(now)) {
                 others.push(subscription_lifecycle(item, *ours, now));
             }
         }
-        others.extend(tally.reject(&sorted.rejected, now));
+        others.extend(tally.reject(&sorted.rejected, &self.voice, now));
         // Calls go by themselves: what strangers make us say must not stand in their way.
         (tally.marks_failed, tally.starts_failed, tally.events_failed, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
@@ -110,7 +113,7 @@ impl<O: Outside> Receiver<O> {
             put_events(&calls, &self.outside, schedule.recorded),
             put_events(&others, &self.outside, schedule.recorded),
         );
-        for line in tally.lines(&handed_over, &self.config.function_name, now) {
+        for line in tally.lines(&handed_over, &judge.effort, &self.config.function_name, now) {
             (self.write_line)(&line);
         }
         if tally.undecided > 0 || handed_over.failed > 0 { Response::unavailable() } else { Response::accepted() }

@@ -9,15 +9,21 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use crate::outside::{CallFailed, ReadKeyring};
+use crate::{
+    limit::PerMinute,
+    outside::{CallFailed, ReadKeyring},
+};
 
 /// After this time the keyring is read again, so that rotated keys and client states arrive without being missed first.
 pub const FRESH_FOR: SignedDuration = SignedDuration::from_mins(5);
 
-/// The shortest time between two readings: a flood of forgeries must not become a flood of calls. Who asks sooner waits.
+/// The shortest time between two readings that a request asks for. Who asks sooner waits.
 /// To make do with the keyring at hand would be wrong: a call can come in the same second in which the renewer has made a
 /// client state, and would be turned away for good.
 pub const BETWEEN_READS: SignedDuration = SignedDuration::from_millis(200);
+
+/// How often in a minute the keyring is read for what nobody vouches for yet.
+const DOUBTFUL_READS: usize = 5;
 
 /// There is no keyring to work with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +37,7 @@ pub struct KeyringUnavailable {
 pub struct KeyringCache {
     secret_id: String,
     held: Mutex<Option<Held>>,
+    doubtful_reads: PerMinute,
 }
 
 struct Held {
@@ -44,7 +51,7 @@ impl KeyringCache {
     /// An empty cache of the secret's keyring. The id is for messages.
     #[must_use]
     pub fn new(secret_id: String) -> Self {
-        Self { secret_id, held: Mutex::new(None) }
+        Self { secret_id, held: Mutex::new(None), doubtful_reads: PerMinute::new(DOUBTFUL_READS) }
     }
 
     /// The keyring, read anew if it is stale. If that fails, the stale one: its keys still open what Graph sends.
@@ -57,9 +64,23 @@ impl KeyringCache {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Arc<Keyring>, KeyringUnavailable> {
+        self.no_older_than(FRESH_FOR, reader, now, deadline).await
+    }
+
+    /// The same, but stale already at this age.
+    ///
+    /// # Errors
+    /// If there has never been one.
+    pub async fn no_older_than(
+        &self,
+        limit: SignedDuration,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Arc<Keyring>, KeyringUnavailable> {
         let mut held = self.held.lock().await;
         match &*held {
-            Some(held) if age(held, now) < FRESH_FOR => return Ok(held.keyring.clone()),
+            Some(held) if age(held, now) < limit => return Ok(held.keyring.clone()),
             _ => {}
         }
         let read = self.read(reader, now, deadline).await;
@@ -95,17 +116,37 @@ impl KeyringCache {
         Ok(held.insert(Held { read_at: now + wait, ..new }).keyring.clone())
     }
 
+    /// [`KeyringCache::refresh`] for what may be a call or a forger's: only so many times a minute, or each forgery would
+    /// keep an instance of the function busy with waiting.
+    ///
+    /// # Errors
+    /// If it cannot be read in time, or was read too often: whether something is lacking stays open.
+    pub async fn refresh_in_doubt(
+        &self,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Arc<Keyring>, KeyringUnavailable> {
+        if !self.doubtful_reads.take(now) {
+            return Err(self.unavailable("it was read too often for tokens of unknown keys".to_owned()));
+        }
+        self.refresh(reader, now, deadline).await
+    }
+
     async fn read(
         &self,
         reader: &impl ReadKeyring,
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Held, KeyringUnavailable> {
-        let unavailable = |reason: String| KeyringUnavailable { secret_id: self.secret_id.clone(), reason };
         let read = timeout_at(deadline, reader.read_keyring()).await.unwrap_or(Err(CallFailed::late()));
-        let text = read.map_err(|error| unavailable(error.to_string()))?;
-        let keyring = Keyring::from_json(&text).map_err(|error| unavailable(error.to_string()))?;
+        let text = read.map_err(|error| self.unavailable(error.to_string()))?;
+        let keyring = Keyring::from_json(&text).map_err(|error| self.unavailable(error.to_string()))?;
         Ok(Held { keyring: Arc::new(keyring), read_at: now, asked_at: now })
+    }
+
+    fn unavailable(&self, reason: String) -> KeyringUnavailable {
+        KeyringUnavailable { secret_id: self.secret_id.clone(), reason }
     }
 }
 
@@ -196,6 +237,26 @@ mod tests {
             cache.refresh(&reader, NOW + SignedDuration::from_millis(milliseconds), soon()).await.unwrap();
             assert_eq!((reads(&reader), begun.elapsed().as_millis()), (expected, waited), "after {milliseconds} ms");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_doubt_it_is_read_five_times_a_minute_at_most() {
+        let (cache, reader) = answers(&[GOOD]);
+        let refresh = async |seconds| {
+            let now = NOW + SignedDuration::from_secs(seconds);
+            cache.refresh_in_doubt(&reader, now, soon()).await.is_ok()
+        };
+        for seconds in 0..5 {
+            assert!(refresh(seconds).await);
+        }
+        let begun = Instant::now();
+        assert!(!refresh(5).await);
+        assert_eq!((reads(&reader), begun.elapsed().as_millis()), (5, 0));
+        assert!(
+            cache.refresh(&reader, NOW + SignedDuration::from_secs(6), soon()).await.is_ok(),
+            "others are not held up"
+        );
+        assert!(refresh(60).await);
     }
 
     #[tokio::test(start_paused = true)]

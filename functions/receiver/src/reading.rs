@@ -1,5 +1,7 @@
 //! From authentic notifications to alerts.
 
+use std::sync::atomic::Ordering;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification};
 use graph_notifications::{
@@ -25,11 +27,11 @@ impl<O: ReadKeyring> Judge<'_, O> {
         let mut newest = None;
         let mut read = Read::default();
         for (position, notification) in notifications.into_iter().enumerate() {
-            let mut decrypted = notification.decrypt(newest.as_deref().unwrap_or(keyring));
+            let mut decrypted = self.decrypt(&notification, newest.as_deref().unwrap_or(keyring));
             if newest.is_none() && matches!(decrypted, Err(DecryptionError::UnknownCertificate { .. })) {
                 let refreshed = self.keyring_cache.refresh(self.outside, self.now, self.schedule.authenticated).await;
                 if let Ok(refreshed) = refreshed {
-                    decrypted = notification.decrypt(newest.insert(refreshed));
+                    decrypted = self.decrypt(&notification, newest.insert(refreshed));
                 }
             }
             match self.alert(&notification, position, decrypted) {
@@ -38,6 +40,15 @@ impl<O: ReadKeyring> Judge<'_, O> {
             }
         }
         read
+    }
+
+    fn decrypt(
+        &self,
+        notification: &AuthenticNotification,
+        keyring: &Keyring,
+    ) -> Result<DecryptedResource, DecryptionError> {
+        self.effort.decryptions.fetch_add(1, Ordering::Relaxed);
+        notification.decrypt(keyring)
     }
 
     fn alert(

@@ -1,6 +1,9 @@
 //! What an invocation leaves in the log and in the metrics: no personal data, no secret.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use jiff::Timestamp;
 use lambda_edge::{
@@ -9,13 +12,43 @@ use lambda_edge::{
 };
 
 use crate::{
+    authenticating::Effort,
     events::{RejectedOrigin, notification_rejected},
     handing_over::HandedOver,
+    limit::PerMinute,
     rejection::Rejection,
 };
 
 /// How many rejected items of one request are logged and put on the bus; the metric counts all.
 const REJECTIONS_REPORTED: usize = 10;
+
+/// How many of all requests in a minute are. The bus and the log are shared with calls, and each report keeps this instance
+/// busy until the bus has taken it.
+const REPORTS_PER_MINUTE: usize = 20;
+
+/// How much strangers may make this instance say.
+pub(crate) struct Voice {
+    strangers: PerMinute,
+    /// Who knows a client state: not to be drowned by those who do not.
+    acquaintances: PerMinute,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { strangers: PerMinute::new(REPORTS_PER_MINUTE), acquaintances: PerMinute::new(REPORTS_PER_MINUTE) }
+    }
+}
+
+impl Voice {
+    /// Whether what a stranger sent may be reported once more.
+    pub(crate) fn is_left_for_strangers(&self, now: Timestamp) -> bool {
+        self.strangers.take(now)
+    }
+
+    fn is_left_for(&self, reason: Rejection, now: Timestamp) -> bool {
+        if reason.knew_client_state() { self.acquaintances.take(now) } else { self.strangers.take(now) }
+    }
+}
 
 /// What happened in one invocation, in numbers.
 #[derive(Default)]
@@ -36,12 +69,17 @@ impl Tally {
     }
 
     /// Counts and logs rejected items. Gives events for the first of them.
-    pub(crate) fn reject(&mut self, rejected: &[(Rejection, Option<RejectedOrigin>)], now: Timestamp) -> Vec<BusEvent> {
+    pub(crate) fn reject(
+        &mut self,
+        rejected: &[(Rejection, Option<RejectedOrigin>)],
+        voice: &Voice,
+        now: Timestamp,
+    ) -> Vec<BusEvent> {
         let mut events = Vec::new();
         for (reason, origin) in rejected {
             let word = reason.word();
             self.rejected_with_client_state += usize::from(reason.knew_client_state());
-            if events.len() < REJECTIONS_REPORTED {
+            if events.len() < REJECTIONS_REPORTED && voice.is_left_for(*reason, now) {
                 tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
                 events.push(notification_rejected(&word, origin.as_ref(), now));
             }
@@ -51,12 +89,21 @@ impl Tally {
     }
 
     /// The lines to write to standard output.
-    pub(crate) fn lines(&self, handed_over: &HandedOver, function_name: &str, now: Timestamp) -> Vec<String> {
+    pub(crate) fn lines(
+        &self,
+        handed_over: &HandedOver,
+        effort: &Effort,
+        function_name: &str,
+        now: Timestamp,
+    ) -> Vec<String> {
         let published = &handed_over.published;
         let count = |counts: fn(&emergency_alert::AlertDocument) -> bool| {
             published.iter().filter(|outgoing| counts(outgoing.alert.document())).count()
         };
-        let mut metrics = Metrics::of_function(function_name);
+        let made = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let mut metrics = Metrics::of_function(function_name)
+            .noting("signaturesVerified", made(&effort.signatures))
+            .noting("decryptions", made(&effort.decryptions));
         for (name, value) in [
             ("AlertsPublished", published.len()),
             ("AlertsPublishedSecondWay", handed_over.second_way),

@@ -399,6 +399,12 @@ impl World {
         self.request(json!({"rawQueryString": "", "body": body})).await.status_code
     }
 
+    /// Posts a body as API Gateway hands it over, in base64 or as text.
+    pub async fn post_encoded(&self, body: &[u8], encoded: bool) -> u16 {
+        let text = if encoded { BASE64_STANDARD.encode(body) } else { String::from_utf8(body.to_vec()).unwrap() };
+        self.request(json!({"rawQueryString": "", "body": text, "isBase64Encoded": encoded})).await.status_code
+    }
+
     pub async fn warm_up(&self) {
         self.receiver.warm_up(self.now.get()).await;
     }
