@@ -127,6 +127,10 @@ impl KeyPair {
         Timestamp::from_second(i64::from(left.days) * 86_400 + i64::from(left.secs)).ok()
     }
 
+    pub(crate) fn certificate(&self) -> &X509 {
+        &self.certificate
+    }
+
     pub(crate) fn private_key(&self) -> &PKey<Private> {
         &self.private_key
     }

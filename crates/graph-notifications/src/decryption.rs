@@ -22,8 +22,8 @@ use crate::{
     keyring::Keyring,
 };
 
-const KEY_LENGTH: usize = 32;
-const IV_LENGTH: usize = 16;
+pub(crate) const KEY_LENGTH: usize = 32;
+pub(crate) const IV_LENGTH: usize = 16;
 
 /// The decrypted resource: JSON, if Graph keeps its word. It holds personal data: cleared when dropped, never printed.
 pub struct DecryptedResource(Zeroizing<Vec<u8>>);
@@ -90,7 +90,7 @@ pub(crate) fn decrypt(content: &Content, keyring: &Keyring) -> Result<DecryptedR
 }
 
 /// All failures are one: `None`.
-fn open(content: &EncryptedContent, private_key: &PKey<Private>) -> Option<DecryptedResource> {
+pub(crate) fn open(content: &EncryptedContent, private_key: &PKey<Private>) -> Option<DecryptedResource> {
     let wrapped_key = BASE64_STANDARD.decode(&content.data_key).ok()?;
     let signature = BASE64_STANDARD.decode(&content.data_signature).ok()?;
     let data = BASE64_STANDARD.decode(&content.data).ok()?;

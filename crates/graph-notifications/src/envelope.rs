@@ -173,7 +173,8 @@ fn item(value: Value) -> Result<Item, MalformedItem> {
     }
 }
 
-fn content(value: Option<Value>) -> Content {
+/// The member `encryptedContent`.
+pub(crate) fn content(value: Option<Value>) -> Content {
     let encrypted = |mut content: Map<String, Value>| {
         Some(EncryptedContent {
             data: string(content.remove("data"))?,

@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod handshake;
 pub mod identifiers;
 pub mod keyring;
+pub mod probe;
 pub mod signing_keys;
 pub mod validation_token;
 
@@ -21,5 +22,6 @@ pub use decryption::DecryptedResource;
 pub use envelope::ChangeNotificationCollection;
 pub use identifiers::{ClientId, Policies, Policy, PolicyName, TenantId};
 pub use keyring::Keyring;
+pub use probe::Probe;
 pub use signing_keys::SigningKeys;
 pub use validation_token::{CheckedToken, ValidToken};

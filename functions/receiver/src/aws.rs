@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 use crate::{
     config::Config,
     outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, Publish, PutEvents, ReadKeyring,
-        RememberStart,
+        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
+        ReadKeyring, RememberStart,
     },
 };
 
@@ -104,6 +104,10 @@ impl FetchSigningKeys for Aws {
 const PUBLISHED: &str = "published";
 const STARTED: &str = "started";
 
+/// The one item that says when the latest notification came; the renewer reads it.
+const LATEST: (&str, &str) = ("latest", "notification");
+const AT: &str = "at";
+
 /// When a call started, and whether as a test.
 const STARTED_AT: &str = "startedAt";
 const IS_TEST: &str = "isTest";
@@ -154,6 +158,14 @@ impl RememberStart for Aws {
         let mut item = key(call, STARTED);
         item.insert(STARTED_AT.to_owned(), AttributeValue::S(start.at.to_string()));
         item.insert(IS_TEST.to_owned(), AttributeValue::Bool(start.is_test));
+        self.put(item, until).await
+    }
+}
+
+impl NoteLatest for Aws {
+    async fn note_latest(&self, at: Timestamp, until: Timestamp) -> Result<(), CallFailed> {
+        let mut item = key(LATEST.0, LATEST.1);
+        item.insert(AT.to_owned(), AttributeValue::S(at.to_string()));
         self.put(item, until).await
     }
 }

@@ -1,6 +1,6 @@
 //! One request from beginning to end.
 
-use graph_notifications::{ChangeNotificationCollection, handshake::SuspiciousToken};
+use graph_notifications::{ChangeNotificationCollection, Probe, handshake::SuspiciousToken};
 use jiff::Timestamp;
 use lambda_edge::event::BusEvent;
 use tokio::time::Instant;
@@ -14,7 +14,8 @@ use crate::{
     keyring_cache::KeyringCache,
     live_signing_keys::LiveSigningKeys,
     outside::Outside,
-    remembering::{mark, remember_starts},
+    probing,
+    remembering::{mark, note_latest, remember_starts},
     schedule::Schedule,
     telemetry::{Tally, Voice},
 };
@@ -68,6 +69,9 @@ impl<O: Outside> Receiver<O> {
             Purpose::Delivery(body) => match ChangeNotificationCollection::parse(&body) {
                 Ok(collection) => self.receive(collection, now).await,
                 Err(error) => {
+                    if let Some(probe) = Probe::parse(&body) {
+                        return self.count(&probe, now).await;
+                    }
                     tracing::warn!(%error, "refused a request");
                     Response::bad_request()
                 }
@@ -77,6 +81,14 @@ impl<O: Outside> Receiver<O> {
 
     fn schedule(&self) -> Schedule {
         Schedule::starting(Instant::now(), self.config.second_alert_topic.is_some())
+    }
+
+    /// Whatever a probe holds, its answer is that of a delivery.
+    async fn count(&self, probe: &Probe, now: Timestamp) -> Response {
+        let Self { config, outside, keyring_cache, .. } = self;
+        let deadline = self.schedule().keyring;
+        (self.write_line)(&probing::count(probe, keyring_cache, outside, &config.function_name, now, deadline).await);
+        Response::accepted()
     }
 
     async fn receive(&self, collection: ChangeNotificationCollection, now: Timestamp) -> Response {
@@ -107,9 +119,10 @@ impl<O: Outside> Receiver<O> {
         }
         others.extend(tally.reject(&sorted.rejected, &self.voice, now));
         // Calls go by themselves: what strangers make us say must not stand in their way.
-        (tally.marks_failed, tally.starts_failed, tally.events_failed, _) = tokio::join!(
+        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
             remember_starts(&handed_over.published, &self.outside, now, schedule.recorded),
+            note_latest(&handed_over.published, &self.outside, now, schedule.recorded),
             put_events(&calls, &self.outside, schedule.recorded),
             put_events(&others, &self.outside, schedule.recorded),
         );

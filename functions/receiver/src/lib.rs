@@ -12,6 +12,7 @@ pub mod keyring_cache;
 mod limit;
 pub mod live_signing_keys;
 pub mod outside;
+mod probing;
 mod reading;
 pub mod rehearsal;
 mod rejection;

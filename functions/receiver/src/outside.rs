@@ -65,6 +65,12 @@ pub trait RememberStart {
     ) -> impl Future<Output = Result<(), CallFailed>>;
 }
 
+/// Notes that Microsoft reports calls: DynamoDB's `PutItem`.
+pub trait NoteLatest {
+    /// Keeps when the latest authentic notification came, until the given time.
+    fn note_latest(&self, at: Timestamp, until: Timestamp) -> impl Future<Output = Result<(), CallFailed>>;
+}
+
 /// Publishes to a topic: SNS's `Publish` and `PublishBatch`.
 pub trait Publish {
     /// Publishes up to [`crate::batch::ENTRIES`] messages to one topic, in whatever Region it is. One result for each, in their order.
@@ -79,11 +85,27 @@ pub trait PutEvents {
 
 /// Everything outside.
 pub trait Outside:
-    ReadKeyring + FetchSigningKeys + FindPublished + FindStart + MarkPublished + RememberStart + Publish + PutEvents
+    ReadKeyring
+    + FetchSigningKeys
+    + FindPublished
+    + FindStart
+    + MarkPublished
+    + RememberStart
+    + NoteLatest
+    + Publish
+    + PutEvents
 {
 }
 
 impl<T> Outside for T where
-    T: ReadKeyring + FetchSigningKeys + FindPublished + FindStart + MarkPublished + RememberStart + Publish + PutEvents
+    T: ReadKeyring
+        + FetchSigningKeys
+        + FindPublished
+        + FindStart
+        + MarkPublished
+        + RememberStart
+        + NoteLatest
+        + Publish
+        + PutEvents
 {
 }

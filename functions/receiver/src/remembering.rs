@@ -16,13 +16,16 @@ use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use crate::{
     handing_over::{AT_ONCE, HandedOver, Outgoing},
-    outside::{CallFailed, FindPublished, FindStart, MarkPublished, RememberStart},
+    outside::{CallFailed, FindPublished, FindStart, MarkPublished, NoteLatest, RememberStart},
     reading::hash,
 };
 
 /// How long a published alert is remembered: Graph retries for 4 hours, and a validation token lives for a day. No call lasts
 /// longer.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(48);
+
+/// How long it is remembered when the latest notification came: longer than the longest `SilenceDays`.
+const LATEST_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// How much longer than for the lookup of duplicates an ended call waits to learn when it started.
 const PATIENCE_FOR_START: Duration = Duration::from_millis(200);
@@ -156,4 +159,25 @@ pub(crate) async fn remember_starts(
         }
     }
     failed
+}
+
+/// Notes that Microsoft reports calls, if any was published. Gives how many notes could not be made: then silence may be taken
+/// for longer than it is.
+pub(crate) async fn note_latest(
+    published: &[Outgoing],
+    outside: &impl NoteLatest,
+    now: Timestamp,
+    deadline: Instant,
+) -> usize {
+    if published.is_empty() {
+        return 0;
+    }
+    let noted = timeout_at(deadline, outside.note_latest(now, now + LATEST_REMEMBERED_FOR)).await;
+    match noted.unwrap_or(Err(CallFailed::late())) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::warn!(%error, "it was not noted that a notification came");
+            1
+        }
+    }
 }

@@ -56,6 +56,7 @@ pub(crate) struct Tally {
     pub(crate) undecided: usize,
     pub(crate) marks_failed: usize,
     pub(crate) starts_failed: usize,
+    pub(crate) notes_failed: usize,
     pub(crate) events_failed: usize,
     lifecycle: usize,
     rejected_with_client_state: usize,
@@ -115,7 +116,10 @@ impl Tally {
             ("NotificationsUndecided", self.undecided),
             ("RejectedWithClientState", self.rejected_with_client_state),
             ("LifecycleNotifications", self.lifecycle),
-            ("StateTableFailures", handed_over.lookups_failed + self.marks_failed + self.starts_failed),
+            (
+                "StateTableFailures",
+                handed_over.lookups_failed + self.marks_failed + self.starts_failed + self.notes_failed,
+            ),
             ("CallEventsNotPut", self.events_failed),
         ] {
             metrics = metrics.with(name, Unit::Count, value);

@@ -6,6 +6,7 @@
     reason = "helpers of tests: they may panic, take literals by value, and are public to this file alone"
 )]
 
+mod probes;
 mod support;
 
 use graph_notifications::handshake::ANSWER_HEADERS;

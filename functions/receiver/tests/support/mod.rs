@@ -15,15 +15,15 @@ use end_to_end::simulator::{
     signing_keys::SigningKey,
     tokens::{self, TokenVersion, ValidationTokenBuilder},
 };
-use graph_notifications::{SigningKeys, TenantId};
+use graph_notifications::{Keyring, SigningKeys, TenantId, probe};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use receiver::{
     Config, Receiver,
     http::Response,
     outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, Publish, PutEvents, ReadKeyring,
-        RememberStart,
+        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
+        ReadKeyring, RememberStart,
     },
 };
 use serde_json::{Value, json};
@@ -209,6 +209,20 @@ pub fn keyring(certificate_id: &str, client_state: &str) -> String {
     .to_string()
 }
 
+/// A probe of somebody who has this keyring.
+pub fn probe_with(keyring: &Keyring, now: Timestamp) -> Value {
+    let body = probe::seal(keyring.current_key().unwrap(), now, &ring::rand::SystemRandom::new()).unwrap();
+    serde_json::from_str(&body).unwrap()
+}
+
+/// A keyring whose key has the same name and is another one.
+pub fn foreign_keyring() -> Keyring {
+    let pair = shared(2048, FORGER);
+    let text = json!({"version": 1, "keys": [{"certificateId": "key-1", "certificate": pair.certificate_base64(),
+        "createdAt": NOW, "privateKey": BASE64_STANDARD.encode(pair.private_key.private_key_to_pkcs8().unwrap())}]});
+    Keyring::from_json(&text.to_string()).unwrap()
+}
+
 /// What goes wrong with a call to the outside.
 #[derive(Clone, Copy)]
 pub enum Fault {
@@ -252,6 +266,7 @@ struct State {
     offered: RefCell<Vec<(String, Instant)>>,
     marks: RefCell<BTreeSet<String>>,
     starts: RefCell<HashMap<String, Start>>,
+    latest: RefCell<Option<Timestamp>>,
     events: RefCell<Vec<BusEvent>>,
 }
 
@@ -315,6 +330,14 @@ impl RememberStart for Outside {
     async fn remember_start(&self, call: &str, start: Start, _until: Timestamp) -> Result<(), CallFailed> {
         self.0.called("remember_start").await?;
         self.0.starts.borrow_mut().insert(call.to_owned(), start);
+        Ok(())
+    }
+}
+
+impl NoteLatest for Outside {
+    async fn note_latest(&self, at: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
+        self.0.called("note_latest").await?;
+        self.0.latest.replace(Some(at));
         Ok(())
     }
 }
@@ -405,6 +428,11 @@ impl World {
         self.request(json!({"rawQueryString": "", "body": text, "isBase64Encoded": encoded})).await.status_code
     }
 
+    /// As `post`, with the whole answer.
+    pub async fn answer(&self, body: &str) -> Response {
+        self.request(json!({"rawQueryString": "", "body": body})).await
+    }
+
     pub async fn warm_up(&self) {
         self.receiver.warm_up(self.now.get()).await;
     }
@@ -434,6 +462,21 @@ impl World {
     pub fn a_moment_later(&self) {
         let moment = SignedDuration::from_millis(20);
         self.now.set(self.now.get() + moment);
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+
+    /// A probe as the renewer makes it at this moment.
+    pub fn probe(&self) -> Value {
+        let keyring = Keyring::from_json(&self.state.keyring.borrow()).unwrap();
+        probe_with(&keyring, self.now())
+    }
+
+    /// When the latest notification was noted.
+    pub fn latest(&self) -> Option<Timestamp> {
+        *self.state.latest.borrow()
     }
 
     pub fn set_keyring(&self, text: String) {

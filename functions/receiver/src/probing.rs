@@ -1,0 +1,35 @@
+//! Probes: messages of the renewer's that prove that what Graph seals can be read here. They are counted, and nothing else.
+
+use graph_notifications::Probe;
+use jiff::Timestamp;
+use lambda_edge::metrics::{Metrics, Unit};
+use tokio::time::Instant;
+
+use crate::{keyring_cache::KeyringCache, outside::ReadKeyring};
+
+/// Opens a probe, and gives the line of metrics that says what came of it: `ProbesReceived`, or `ProbesRejected`. Its sender
+/// is told nothing, so that nobody can ask the receiver which key it has, or make it seem well.
+///
+/// The keyring is not read again for a probe: strangers must not be able to ask for that, and the next probe finds a newer one.
+pub(crate) async fn count(
+    probe: &Probe,
+    keyring_cache: &KeyringCache,
+    reader: &impl ReadKeyring,
+    function_name: &str,
+    now: Timestamp,
+    deadline: Instant,
+) -> String {
+    let keyring = keyring_cache.get(reader, now, deadline).await;
+    let opened = match keyring {
+        Ok(keyring) => probe.open(&keyring, now).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let metric = match opened {
+        Ok(()) => "ProbesReceived",
+        Err(error) => {
+            tracing::warn!(error, "a probe does not count");
+            "ProbesRejected"
+        }
+    };
+    Metrics::of_function(function_name).with(metric, Unit::Count, 1).line(now)
+}
