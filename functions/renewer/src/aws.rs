@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt::Write as _, time::Duration};
 
 use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::{
-    operation::put_item::{PutItemError, PutItemOutput},
+    operation::put_item::{PutItemError, PutItemOutput, builders::PutItemFluentBuilder},
     types::AttributeValue,
 };
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
@@ -40,7 +40,8 @@ use crate::{
 
 const LEASES: &str = "lease";
 const LIFECYCLE: &str = "lifecycle";
-const RECONCILE: &str = "reconcile";
+pub(crate) const RECONCILE: &str = "reconcile";
+pub(crate) const WATCH: &str = "watch";
 const SUBSCRIPTIONS: &str = "subscriptions";
 
 /// A token for Entra is used at once.
@@ -102,6 +103,33 @@ impl Live {
             Some(code) => Err(OutsideError(format!("EventBridge: {code}"))),
             None => Ok(()),
         }
+    }
+
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// An item of the state table.
+    pub(crate) async fn item(
+        &self,
+        partition: &str,
+        sort: &str,
+    ) -> Result<Option<HashMap<String, AttributeValue>>, OutsideError> {
+        let asked = self.table.get_item().table_name(&self.config.table_name).consistent_read(true);
+        let found = asked.set_key(Some(Self::key(partition, sort))).send().await;
+        Ok(found.map_err(|error| outside("DynamoDB", &error))?.item)
+    }
+
+    /// The time `at` of an item of the state table.
+    pub(crate) async fn time_in(&self, partition: &str, sort: &str) -> Result<Option<Timestamp>, OutsideError> {
+        let item = self.item(partition, sort).await?;
+        Ok(item.and_then(|item| item.get("at")?.as_s().ok()?.parse().ok()))
+    }
+
+    /// A request that puts an item into the state table; its other attributes are yet to be added.
+    pub(crate) fn put_item(&self, partition: &str, sort: &str) -> PutItemFluentBuilder {
+        let put = self.table.put_item().table_name(&self.config.table_name);
+        put.set_item(Some(Self::key(partition, sort)))
     }
 
     fn key(partition: &str, sort: &str) -> HashMap<String, AttributeValue> {
@@ -245,10 +273,7 @@ impl Secrets for Live {
 impl StateTable for Live {
     async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
         let sent = self
-            .table
-            .put_item()
-            .table_name(&self.config.table_name)
-            .set_item(Some(Self::key(LEASES, RECONCILE)))
+            .put_item(LEASES, RECONCILE)
             .item("holder", text(owner))
             .item("expiresAt", seconds(until))
             .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now OR holder = :holder")
@@ -306,20 +331,20 @@ impl StateTable for Live {
         sent.map(|_| ()).map_err(|error| outside("DynamoDB", &error))
     }
 
+    async fn note_reconciled(&self, at: Timestamp) -> Result<(), OutsideError> {
+        let sent = self.put_item(WATCH, RECONCILE).item("at", text(&at.to_string())).send().await;
+        sent.map(drop).map_err(|error| outside("DynamoDB", &error))
+    }
+
     async fn lifecycle_run(&self) -> Result<Option<Timestamp>, OutsideError> {
-        let key = Self::key(LIFECYCLE, RECONCILE);
-        let asked = self.table.get_item().table_name(&self.config.table_name).set_key(Some(key)).consistent_read(true);
-        let found = asked.send().await.map_err(|error| outside("DynamoDB", &error))?;
-        let begins_at = found.item().and_then(|item| item.get("beginsAt")?.as_n().ok()?.parse().ok());
+        let found = self.item(LIFECYCLE, RECONCILE).await?;
+        let begins_at = found.and_then(|item| item.get("beginsAt")?.as_n().ok()?.parse().ok());
         Ok(begins_at.and_then(|seconds| Timestamp::from_second(seconds).ok()))
     }
 
     async fn announce_lifecycle_run(&self, latest: Option<Timestamp>, next: Timestamp) -> Result<bool, OutsideError> {
         let put = self
-            .table
-            .put_item()
-            .table_name(&self.config.table_name)
-            .set_item(Some(Self::key(LIFECYCLE, RECONCILE)))
+            .put_item(LIFECYCLE, RECONCILE)
             .item("beginsAt", seconds(next))
             .item("expiresAt", seconds(next + KEPT_LIFECYCLE));
         let put = match latest {
@@ -432,7 +457,7 @@ where
     })
 }
 
-fn text(value: &str) -> AttributeValue {
+pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 

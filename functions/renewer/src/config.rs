@@ -3,7 +3,7 @@
 use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use lambda_edge::{
     environment::{Environment, SettingError},
     topic::SecondTopic,
@@ -28,6 +28,11 @@ pub struct Config {
     pub fallback_secret_id: Option<String>,
     /// How old an encryption key becomes before another takes its place.
     pub key_rotation: SignedDuration,
+    /// How often the subscriptions are compared with what they should be, as far as the schedule says so: 30 minutes otherwise,
+    /// and at most.
+    pub renewal_interval: SignedDuration,
+    /// When the client secret ends, if an operator has said so.
+    pub client_secret_expires_at: Option<Timestamp>,
     /// How alerts read: a drill does as a call would. The quiet hours of the night are reckoned in their time zone.
     pub alert_settings: Settings,
     /// The secret that holds the keyring: name or ARN.
@@ -90,6 +95,9 @@ impl Config {
             credential: credential(environment)?,
             fallback_secret_id: environment.text("CLIENT_SECRET_ID").ok(),
             key_rotation: environment.parameter("KEY_ROTATION_DAYS", "KeyRotationDays", rotation)?,
+            renewal_interval: interval(&text("RENEWAL_SCHEDULE")),
+            client_secret_expires_at: end_of_secret(text("CLIENT_SECRET_EXPIRES_ON").trim())
+                .map_err(|error| SettingError::of_parameter("ClientSecretExpiresOn", error))?,
             alert_settings,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             table_name: environment.text("STATE_TABLE_NAME")?,
@@ -113,6 +121,33 @@ fn credential(environment: &Environment<'_>) -> Result<CredentialKind, SettingEr
         "Federated" => Ok(CredentialKind::Federated),
         _ => Err(SettingError::of_parameter("GraphCredential", "it must be Secret, Certificate or Federated")),
     }
+}
+
+/// The text is no day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it must be a day such as 2027-06-30, or empty")]
+pub struct NotADay;
+
+/// The beginning of the day on which the client secret ends.
+fn end_of_secret(day: &str) -> Result<Option<Timestamp>, NotADay> {
+    if day.is_empty() {
+        return Ok(None);
+    }
+    let day: Date = day.parse().map_err(|_| NotADay)?;
+    Ok(Some(day.to_zoned(TimeZone::UTC).map_err(|_| NotADay)?.timestamp()))
+}
+
+/// The longest time between two runs that keeps the subscriptions delivering.
+const LONGEST_INTERVAL: SignedDuration = SignedDuration::from_mins(30);
+
+/// The time between two runs of an EventBridge Scheduler expression. When a `cron` expression runs is not looked into.
+fn interval(schedule: &str) -> SignedDuration {
+    let rate = schedule.trim().strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')'));
+    let minutes = rate.and_then(|rate| {
+        let (number, unit) = rate.trim().split_once(' ')?;
+        unit.trim().starts_with("minute").then_some(number.parse::<u8>().ok()?)
+    });
+    minutes.map_or(LONGEST_INTERVAL, |minutes| SignedDuration::from_mins(minutes.into()).min(LONGEST_INTERVAL))
 }
 
 fn rotation(days: &str) -> Result<SignedDuration, NotARotation> {
@@ -165,6 +200,32 @@ mod tests {
     }
 
     #[test]
+    fn the_interval_is_the_schedules_and_half_an_hour_at_most() {
+        for (schedule, minutes) in [
+            ("rate(15 minutes)", 15),
+            ("rate(1 minute)", 1),
+            (" rate( 20  minutes ) ", 20),
+            ("rate(30 minutes)", 30),
+            ("rate(45 minutes)", 30),
+            ("rate(1 hour)", 30),
+            ("rate(1000 minutes)", 30),
+            ("cron(0/10 * * * ? *)", 30),
+            ("", 30),
+        ] {
+            assert_eq!(interval(schedule), SignedDuration::from_mins(minutes), "{schedule}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_client_secret_is_a_day_or_unknown() {
+        assert_eq!(end_of_secret(""), Ok(None));
+        assert_eq!(end_of_secret("2027-06-30"), Ok(Some("2027-06-30T00:00:00Z".parse().unwrap())));
+        for wrong in ["30.06.2027", "2027-02-30", "soon"] {
+            assert_eq!(end_of_secret(wrong), Err(NotADay), "{wrong}");
+        }
+    }
+
+    #[test]
     fn each_credential_has_its_secret_or_none() {
         let with = |kind, variable: Option<(&'static str, &'static str)>| {
             let mut environment = environment();
@@ -194,6 +255,7 @@ mod tests {
             ("KEY_ROTATION_DAYS", "0", "KeyRotationDays"),
             ("KEY_ROTATION_DAYS", "366", "KeyRotationDays"),
             ("KEY_ROTATION_DAYS", "often", "KeyRotationDays"),
+            ("CLIENT_SECRET_EXPIRES_ON", "soon", "ClientSecretExpiresOn"),
         ] {
             let mut environment = environment();
             environment.insert(variable, value);

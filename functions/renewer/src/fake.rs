@@ -10,7 +10,8 @@ use std::{
 };
 
 use graph_notifications::{
-    ClientState, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize, signing_keys::SigningKey,
+    ClientState, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize, keyring::StoredKeyPair, probe,
+    signing_keys::SigningKey,
 };
 use graph_subscriptions::{
     AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, ServicePrincipal, Subscription,
@@ -36,6 +37,7 @@ use crate::{
     records::{Record, sort_key},
     report::{Health, Report},
     run::{Asked, Invocation, reconcile},
+    watch::ports::{Diary, Notes, PostProbe, SealProbe},
 };
 
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -115,6 +117,15 @@ pub(crate) struct State {
     pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) lease: Option<(String, Timestamp)>,
     pub(crate) lifecycle_run: Option<Timestamp>,
+    pub(crate) reconciled_at: Option<Timestamp>,
+    pub(crate) latest_notification: Option<Timestamp>,
+    pub(crate) notes: Option<Notes>,
+    pub(crate) notes_fail: bool,
+    /// How many subscribers each topic has; one if nothing else is said, `None` if they cannot be counted.
+    pub(crate) subscribers: BTreeMap<String, Option<u64>>,
+    /// What the notification address answers to a probe; 202 if nothing else is said.
+    pub(crate) answer: Option<Result<u16, OutsideError>>,
+    pub(crate) probes: Vec<String>,
     /// What CloudFormation was told, and how often it does not listen before.
     pub(crate) answers: Vec<(String, serde_json::Value)>,
     pub(crate) deaf_deployment: u32,
@@ -521,8 +532,59 @@ impl Deployment for Fake {
 }
 
 impl Topics for Fake {
-    async fn subscribers(&self, _topic_arn: &str) -> Result<Subscribers, OutsideError> {
-        Ok(Subscribers { confirmed: 1, pending: 0 })
+    async fn subscribers(&self, topic_arn: &str) -> Result<Subscribers, OutsideError> {
+        match self.state.borrow().subscribers.get(topic_arn) {
+            Some(Some(confirmed)) => Ok(Subscribers { confirmed: *confirmed, pending: 0 }),
+            Some(None) => Err(down("SNS")),
+            None => Ok(Subscribers { confirmed: 1, pending: 0 }),
+        }
+    }
+}
+
+impl SealProbe for Fake {
+    fn seal_probe(&self, key: &StoredKeyPair, now: Timestamp) -> Result<String, OutsideError> {
+        let sealed = probe::seal(key, now, &ring::rand::SystemRandom::new());
+        sealed.map_err(|error| OutsideError(error.to_string()))
+    }
+}
+
+impl PostProbe for Fake {
+    async fn post_probe(&self, url: &str, body: &str) -> Result<u16, OutsideError> {
+        assert_eq!(url, URL);
+        self.slow_down("probe").await;
+        self.step("probe".to_owned(), |state| {
+            state.probes.push(body.to_owned());
+            state.answer.clone().unwrap_or(Ok(202))
+        })
+        .await
+    }
+}
+
+impl Diary for Fake {
+    async fn reconciled_at(&self) -> Result<Option<Timestamp>, OutsideError> {
+        let state = self.state.borrow();
+        if state.table_down { Err(down("DynamoDB")) } else { Ok(state.reconciled_at) }
+    }
+
+    async fn latest_notification(&self) -> Result<Option<Timestamp>, OutsideError> {
+        let state = self.state.borrow();
+        if state.table_down { Err(down("DynamoDB")) } else { Ok(state.latest_notification) }
+    }
+
+    async fn notes(&self) -> Result<Option<Notes>, OutsideError> {
+        let state = self.state.borrow();
+        if state.table_down { Err(down("DynamoDB")) } else { Ok(state.notes.clone()) }
+    }
+
+    async fn put_notes(&self, notes: &Notes) -> Result<(), OutsideError> {
+        self.step("notes".to_owned(), |state| {
+            if state.notes_fail {
+                return Err(down("DynamoDB"));
+            }
+            state.notes = Some(notes.clone());
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -615,6 +677,17 @@ impl StateTable for Fake {
                 return Err(down("DynamoDB"));
             }
             state.records.remove(&sort_key(policy));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn note_reconciled(&self, at: Timestamp) -> Result<(), OutsideError> {
+        self.step("note reconciled".to_owned(), |state| {
+            if state.table_down {
+                return Err(down("DynamoDB"));
+            }
+            state.reconciled_at = Some(at);
             Ok(())
         })
         .await

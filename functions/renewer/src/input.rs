@@ -16,6 +16,8 @@ pub enum Action {
     Rotate,
     /// Test every link of the chain, and change nothing.
     Check,
+    /// Look whether anything fails without a word, and change nothing.
+    Watch,
     /// Send a drill to this topic.
     Drill(Destination),
     /// The same as reconcile, now, since Graph said something of a subscription.
@@ -38,7 +40,7 @@ pub struct LifecycleEvent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownAction {
     /// There is no such action.
-    #[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate, check or drill")]
+    #[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate, check, watch or drill")]
     NoAction(String),
     /// There is no such drill.
     #[error(
@@ -61,6 +63,7 @@ impl Action {
                 "reconcile" => Ok(Self::Reconcile),
                 "rotate" => Ok(Self::Rotate),
                 "check" => Ok(Self::Check),
+                "watch" => Ok(Self::Watch),
                 "drill" => destination(event).map(Self::Drill),
                 other => Err(UnknownAction::NoAction(format!("there is no action '{}'", printable(other)))),
             },
@@ -147,6 +150,7 @@ mod tests {
         assert_eq!(asked("reconcile"), Ok(Action::Reconcile));
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
         assert_eq!(asked("check"), Ok(Action::Check));
+        assert_eq!(asked("watch"), Ok(Action::Watch));
         assert_eq!(asked("drill"), Ok(Action::Drill(Destination::Test)));
     }
 
@@ -178,7 +182,8 @@ mod tests {
     fn another_action_is_told_what_is_known() {
         for event in [json!({"action": "explode"}), json!({"action": 1}), json!({"action": null})] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
-            let allowed = r#"what can be asked for is {"action":"reconcile"}, and likewise rotate, check or drill"#;
+            let allowed =
+                r#"what can be asked for is {"action":"reconcile"}, and likewise rotate, check, watch or drill"#;
             assert!(sentence.ends_with(allowed), "{sentence}");
         }
         let sentence = Action::from_event(&json!({"action": "ex\nplode"})).unwrap_err().to_string();

@@ -20,6 +20,7 @@ pub mod ports;
 pub mod records;
 pub mod report;
 pub mod run;
+pub mod watch;
 
 #[cfg(test)]
 mod fake;

@@ -10,7 +10,7 @@ use graph_subscriptions::{
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::{check::ports::Surroundings, drill, records::Record, report::Health};
+use crate::{check::ports::Surroundings, drill, records::Record, report::Health, watch};
 
 /// A service of AWS, or the machine itself, did not do what it was asked. The text is for operators and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +85,8 @@ pub trait StateTable {
     fn put_record(&self, record: &Record) -> impl Future<Output = Result<(), OutsideError>>;
     /// Deletes a policy's record.
     fn delete_record(&self, policy: &Policy) -> impl Future<Output = Result<(), OutsideError>>;
+    /// Notes that a run has compared the subscriptions with what they should be, and ended now.
+    fn note_reconciled(&self, at: Timestamp) -> impl Future<Output = Result<(), OutsideError>>;
     /// When the latest run begins, or is to begin, that a lifecycle event asked for.
     fn lifecycle_run(&self) -> impl Future<Output = Result<Option<Timestamp>, OutsideError>>;
     /// Announces such a run, if the latest one is still `latest`; says whether it was.
@@ -189,6 +191,6 @@ pub struct HandshakeAnswer {
 }
 
 /// All of the outside world that an invocation may touch.
-pub trait Outside: Surroundings + Deployment + drill::ports::Stage {}
+pub trait Outside: Surroundings + Deployment + drill::ports::Stage + watch::ports::Watched {}
 
-impl<O: Surroundings + Deployment + drill::ports::Stage> Outside for O {}
+impl<O: Surroundings + Deployment + drill::ports::Stage + watch::ports::Watched> Outside for O {}

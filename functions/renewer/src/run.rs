@@ -29,6 +29,7 @@ use crate::{
     ports::{Deployment, Outside, World},
     records::Record,
     report::{KeyringReport, Outcome, PolicyReport, Report, SigningKeysReport},
+    watch::{report::WatchReport, watch},
 };
 
 /// No call to Microsoft begins in this last part of the time that the function has: what is under way can end, and what
@@ -97,6 +98,8 @@ pub enum Answer {
     Run(Box<Report>),
     /// A check's report.
     Check(CheckReport),
+    /// A watch's report.
+    Watch(Box<WatchReport>),
     /// A drill's report.
     Drill(DrillReport),
     /// What a deployment was told.
@@ -163,6 +166,11 @@ pub async fn handle(
         Action::Rotate => Asked::ToRotate,
         Action::Lifecycle(event) => Asked::ByGraph(event),
         Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
+        Action::Watch => {
+            let report = Box::pin(watch(outside, config, invocation.ends_at)).await;
+            log_watch(&report);
+            return Ok(Answer::Watch(Box::new(report)));
+        }
         Action::Drill(destination) => {
             let sent = Box::pin(drill(outside, config, destination, invocation.ends_at)).await;
             log_drill(&sent);
@@ -241,6 +249,14 @@ fn log(report: &Report) {
         Ok(()) if report.ok => tracing::info!(report = text, "reconciled"),
         Ok(()) => tracing::warn!(report = text, "reconciled with problems"),
         Err(error) => tracing::error!(report = text, %error, "not reconciled"),
+    }
+}
+
+/// What is as it should be is said by the metrics alone: a watch runs every few minutes.
+fn log_watch(report: &WatchReport) {
+    if !report.ok {
+        let text = serde_json::to_string(report).unwrap_or_default();
+        tracing::warn!(report = text, "the watch saw something wrong");
     }
 }
 
@@ -327,6 +343,9 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
         .await;
     let unsent = sent.into_iter().filter_map(Result::err);
     report.problems.extend(unsent.map(|error| format!("the event Subscription Health cannot be sent: {error}")));
+    if let Err(error) = world.note_reconciled(world.now()).await {
+        report.problems.push(format!("it cannot be noted that the run has ended, and it will be missed: {error}"));
+    }
     if lease == Lease::Taken
         && let Err(error) = world.release_lease(invocation.owner).await
     {

@@ -13,7 +13,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::live::{read, transport};
+use super::live::{PATIENCE, read, transport};
 use crate::ports::{Alarm, OutsideError};
 
 /// CloudWatch's JSON protocol, as the service describes itself to the SDKs.
@@ -83,7 +83,8 @@ impl CloudWatch {
         for (name, value) in self.signature(body).await?.headers() {
             request = request.header(name, value);
         }
-        let response = request.body(body.to_owned()).send().await.map_err(|error| failed(&transport(error)))?;
+        let response =
+            request.body(body.to_owned()).send().await.map_err(|error| failed(&transport(error, PATIENCE)))?;
         let status = response.status().as_u16();
         let body = read(response, LARGEST_PAGE).await.map_err(|error| failed(&error))?;
         if status != 200 {

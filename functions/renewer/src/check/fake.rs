@@ -266,6 +266,10 @@ impl StateTable for Fake {
         unreachable!("a check changes nothing")
     }
 
+    async fn note_reconciled(&self, _: Timestamp) -> Result<(), OutsideError> {
+        unreachable!("a check changes nothing")
+    }
+
     async fn lifecycle_run(&self) -> Result<Option<Timestamp>, OutsideError> {
         unreachable!("a check is no run")
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// As long as Graph waits for the answer to a validation request.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most that is read of an answer to a validation request, in bytes; a token has far fewer.
 const LARGEST_ANSWER: usize = 8 * 1024;
@@ -89,7 +89,7 @@ impl Endpoint for Watchers {
             Some(host) => request.header(HOST, host),
             None => request,
         };
-        let response = request.send().await.map_err(|error| OutsideError(transport(error)))?;
+        let response = request.send().await.map_err(|error| OutsideError(transport(error, PATIENCE)))?;
         let status = response.status().as_u16();
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
@@ -99,6 +99,19 @@ impl Endpoint for Watchers {
 }
 
 impl Watchers {
+    /// Posts JSON to our own address, and gives the status of the answer.
+    pub(crate) async fn post(&self, url: &str, body: &str, patience: Duration) -> Result<u16, OutsideError> {
+        let no_address = || OutsideError("it is no address".to_owned());
+        let (url, host) = self.destination(Url::parse(url).map_err(|_| no_address())?).ok_or_else(no_address)?;
+        let request = self.http.post(url).header("content-type", "application/json").timeout(patience);
+        let request = match host {
+            Some(host) => request.header(HOST, host),
+            None => request,
+        };
+        let sent = request.body(body.to_owned()).send().await;
+        Ok(sent.map_err(|error| OutsideError(transport(error, patience)))?.status().as_u16())
+    }
+
     /// Where to send a request for this address, and as which host if that is another.
     fn destination(&self, url: Url) -> Option<(Url, Option<String>)> {
         let host = url.host_str()?.to_owned();
@@ -143,7 +156,7 @@ fn with_token(url: &str, token: &str) -> Option<Url> {
 /// The body; an error if it is longer than that or breaks off.
 pub(super) async fn read(mut response: Response, longest: usize) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport(error, PATIENCE))? {
         if body.len() + chunk.len() > longest {
             return Err(format!("the answer is longer than {longest} bytes"));
         }
@@ -153,9 +166,9 @@ pub(super) async fn read(mut response: Response, longest: usize) -> Result<Vec<u
 }
 
 /// An error of the HTTP client with all its causes, and without the address.
-pub(super) fn transport(error: reqwest::Error) -> String {
+pub(super) fn transport(error: reqwest::Error, patience: Duration) -> String {
     if error.is_timeout() {
-        return format!("it timed out after {} seconds", PATIENCE.as_secs());
+        return format!("it timed out after {} seconds", patience.as_secs());
     }
     let error = error.without_url();
     let mut text = error.to_string();

@@ -10,7 +10,6 @@ use graph_subscriptions::{
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::topic::SecondTopic;
 
 use super::{
     ports::Surroundings,
@@ -159,16 +158,11 @@ impl<S: Surroundings> Eyes<'_, S> {
     }
 
     async fn topics(&self) -> Vec<(Topic, Result<crate::ports::Subscribers, OutsideError>)> {
-        let topics = [
-            (Topic::Alert, Some(self.config.alert_topic_arn.as_str())),
-            (Topic::SecondAlert, self.config.second_alert_topic.as_ref().map(SecondTopic::arn)),
-            (Topic::Test, Some(self.config.test_topic_arn.as_str())),
-            (Topic::Operations, Some(self.config.operations_topic_arn.as_str())),
-            (Topic::Chat, self.config.chat_topic_arn.as_deref()),
-        ];
-        let topics = topics.into_iter().filter_map(|(topic, arn)| Some((topic, arn?)));
-        join_all(topics.map(async |(topic, arn)| (topic, self.bounded(self.world.subscribers(arn), outside).await)))
-            .await
+        join_all(
+            Topic::of(self.config)
+                .map(async |(topic, arn)| (topic, self.bounded(self.world.subscribers(arn), outside).await)),
+        )
+        .await
     }
 }
 

@@ -6,8 +6,10 @@ use graph_subscriptions::{
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::Timestamp;
+use lambda_edge::topic::SecondTopic;
 
 use crate::{
+    config::Config,
     ports::{Alarm, HandshakeAnswer, OutsideError, Subscribers},
     records::Record,
 };
@@ -158,6 +160,18 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// Those that this stack has, with their ARNs.
+    pub(crate) fn of(config: &Config) -> impl Iterator<Item = (Self, &str)> {
+        let topics = [
+            (Self::Alert, Some(config.alert_topic_arn.as_str())),
+            (Self::SecondAlert, config.second_alert_topic.as_ref().map(SecondTopic::arn)),
+            (Self::Test, Some(config.test_topic_arn.as_str())),
+            (Self::Operations, Some(config.operations_topic_arn.as_str())),
+            (Self::Chat, config.chat_topic_arn.as_deref()),
+        ];
+        topics.into_iter().filter_map(|(topic, arn)| Some((topic, arn?)))
+    }
+
     /// Its name in the template.
     #[must_use]
     pub fn name(self) -> &'static str {

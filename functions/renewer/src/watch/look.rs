@@ -1,0 +1,280 @@
+//! Looking: every part of the chain at once, none of which may hold up another.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{StreamExt as _, future::join_all, stream};
+use graph_notifications::Keyring;
+use graph_subscriptions::Subscription;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    ports::{Notes, Watched},
+    report::{CredentialWatched, SubscriptionWatched, TopicWatched, WatchReport},
+};
+use crate::{
+    act::seconds_remaining,
+    app_certificates::AppCertificates,
+    calls::Calls,
+    check::seen::Topic,
+    config::{Config, CredentialKind},
+    observe::{CONCURRENCY, list},
+    plan::watches,
+};
+
+/// How long a watch may take: the next one begins minutes later, and an alarm waits for this one.
+const LONGEST: SignedDuration = SignedDuration::from_secs(45);
+
+/// What is left of that for notes and metrics.
+const RESERVE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What the receiver answers whatever a request holds.
+const ACCEPTED: u16 = 202;
+
+/// Looks at everything, until `ends_at` at the latest.
+pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) -> WatchReport {
+    let started_at = world.now();
+    let until = ends_at.min(started_at + LONGEST) - RESERVE;
+    let eyes = Eyes { world, config, until };
+    let (keyed, graphs, topics, times) =
+        tokio::join!(eyes.keyring_and_probe(), eyes.subscriptions(), eyes.topics(), eyes.times());
+    let mut report = WatchReport {
+        action: "watch",
+        ok: false,
+        started_at,
+        duration_ms: 0,
+        probe_answered: keyed.probe_answered,
+        reconcile_overdue_seconds: None,
+        signing_keys_age_seconds: keyed.signing_keys_age_seconds,
+        days_since_notification: None,
+        subscriptions: graphs.subscriptions,
+        topics: Vec::new(),
+        credentials: keyed.credentials,
+        problems: keyed.problems,
+    };
+    report.problems.extend(graphs.problems);
+    let known = |id: &String| keyed.certificate_ids.as_ref().is_none_or(|known| known.contains(id));
+    let lost = graphs.certificate_ids.iter().filter(|id| !known(id));
+    report.problems.extend(lost.map(|id| format!("Graph encrypts for the certificate {id}, whose key is lost")));
+    report.credentials.extend(eyes.app_credential(graphs.newest_refused, &mut report.problems).await);
+    eyes.compare_with_notes(topics, times, &mut report).await;
+    report.ok = report.probe_answered && report.problems.is_empty();
+    let duration = world.now().duration_since(started_at);
+    report.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    report
+}
+
+struct Eyes<'a, W> {
+    world: &'a W,
+    config: &'a Config,
+    until: Timestamp,
+}
+
+/// What the keyring shows, and what the address answered to a probe.
+#[derive(Default)]
+struct Keyed {
+    probe_answered: bool,
+    signing_keys_age_seconds: Option<i64>,
+    credentials: Vec<CredentialWatched>,
+    /// The names of the certificates whose keys are there; `None` if that cannot be seen.
+    certificate_ids: Option<Vec<String>>,
+    problems: Vec<String>,
+}
+
+/// What Graph lists.
+struct Graphs {
+    subscriptions: Vec<SubscriptionWatched>,
+    /// The certificates that Graph encrypts for, as far as it says.
+    certificate_ids: Vec<String>,
+    /// Entra refused the newest credential of the app, and took the one before.
+    newest_refused: bool,
+    problems: Vec<String>,
+}
+
+/// What the state table says.
+struct Times {
+    reconciled_at: Result<Option<Timestamp>, String>,
+    latest_notification: Result<Option<Timestamp>, String>,
+    notes: Result<Option<Notes>, String>,
+}
+
+impl<W: Watched> Eyes<'_, W> {
+    /// The call's answer, or the sentence that there was none in time.
+    async fn bounded<T, E: ToString>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+        let left = Duration::try_from(self.until.duration_since(self.world.now())).unwrap_or_default();
+        tokio::select! {
+            biased;
+            answer = call => answer.map_err(|error| error.to_string()),
+            () = self.world.sleep(left) => Err("there was no answer in time".to_owned()),
+        }
+    }
+
+    async fn keyring_and_probe(&self) -> Keyed {
+        let mut keyed = Keyed::default();
+        let keyring = match self.keyring().await {
+            Ok(keyring) => keyring,
+            Err(sentence) => {
+                keyed.problems.push(sentence);
+                return keyed;
+            }
+        };
+        let ids = keyring.keys.iter().map(|key| key.certificate_id.clone());
+        keyed.certificate_ids = Some(ids.collect());
+        let now = self.world.now();
+        keyed.signing_keys_age_seconds =
+            keyring.signing_keys.as_ref().map(|keys| now.duration_since(keys.fetched_at).as_secs());
+        if keyed.signing_keys_age_seconds.is_none() {
+            keyed.problems.push("the keyring holds no signing keys".to_owned());
+        }
+        let Some(key) = keyring.current_key() else {
+            keyed.problems.push("the keyring has no current key".to_owned());
+            return keyed;
+        };
+        keyed.credentials.extend(ends("EncryptionCertificate", key.pair.not_after(), now));
+        let posted = async {
+            let body = self.world.seal_probe(key, now)?;
+            self.world.post_probe(&self.config.notification_url, &body).await
+        };
+        match self.bounded(posted).await {
+            Ok(ACCEPTED) => keyed.probe_answered = true,
+            // No problem of the watch: it is what the probe is for, and has an alarm of its own.
+            Ok(status) => tracing::warn!(status, "the notification address does not answer a probe as it should"),
+            Err(error) => tracing::warn!(error, "the notification address does not answer a probe"),
+        }
+        keyed
+    }
+
+    async fn keyring(&self) -> Result<Keyring, String> {
+        let id = &self.config.keyring_secret_id;
+        let read = self.bounded(self.world.read(id)).await;
+        let text = read.map_err(|error| format!("the keyring cannot be read from the secret {id}: {error}"))?;
+        let text = text.ok_or_else(|| format!("the secret {id} holds no keyring yet"))?;
+        Keyring::from_json(&text).map_err(|error| format!("the secret {id} holds no usable keyring: {error}"))
+    }
+
+    async fn subscriptions(&self) -> Graphs {
+        let tenants = self.config.policies.tenants();
+        let calls = Calls::new(self.world, self.config, self.until, &tenants);
+        let listed: Vec<_> = stream::iter(tenants)
+            .map(async |tenant| (tenant, self.bounded(list(&calls, tenant)).await))
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        let now = self.world.now();
+        let (mut subscriptions, mut certificate_ids, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        for (tenant, listed) in listed {
+            let listed = match listed {
+                Ok(listed) => listed,
+                Err(error) => {
+                    problems.push(format!("the subscriptions in the tenant {tenant} cannot be listed: {error}"));
+                    continue;
+                }
+            };
+            for policy in self.config.policies.iter().filter(|policy| policy.tenant == tenant) {
+                let is_own =
+                    |one: &&Subscription| one.notification_url == self.config.notification_url && watches(one, policy);
+                let own = listed.iter().filter(is_own).max_by_key(|one| one.expires_at);
+                certificate_ids.extend(own.and_then(|one| one.encryption_certificate_id.clone()));
+                subscriptions.push(SubscriptionWatched {
+                    tenant_id: tenant,
+                    policy_name: policy.name.clone(),
+                    seconds_remaining: seconds_remaining(own.map(|one| one.expires_at), now),
+                });
+            }
+        }
+        let newest_refused = calls.newest_credential_was_refused();
+        Graphs { subscriptions, certificate_ids, newest_refused, problems }
+    }
+
+    async fn topics(&self) -> Vec<(Topic, Result<u64, String>)> {
+        join_all(Topic::of(self.config).map(async |(topic, arn)| {
+            let counted = self.bounded(self.world.subscribers(arn)).await;
+            (topic, counted.map(|subscribers| subscribers.confirmed))
+        }))
+        .await
+    }
+
+    async fn times(&self) -> Times {
+        let (reconciled_at, latest_notification, notes) = tokio::join!(
+            self.bounded(self.world.reconciled_at()),
+            self.bounded(self.world.latest_notification()),
+            self.bounded(self.world.notes()),
+        );
+        Times { reconciled_at, latest_notification, notes }
+    }
+
+    /// When what the app signs in with ends, as far as that can be known.
+    async fn app_credential(&self, newest_refused: bool, problems: &mut Vec<String>) -> Option<CredentialWatched> {
+        let now = self.world.now();
+        match &self.config.credential {
+            CredentialKind::Secret(_) => ends("ClientSecret", self.config.client_secret_expires_at, now),
+            CredentialKind::Federated => None,
+            CredentialKind::Certificate(id) => {
+                let all = match self.bounded(AppCertificates::read(self.world, id)).await {
+                    Ok(all) => all,
+                    Err(sentence) => {
+                        problems.push(sentence);
+                        return None;
+                    }
+                };
+                // The newest that serves. The next one is of no use before it is uploaded.
+                let serving = all.certificates.iter().rev().nth(usize::from(newest_refused));
+                let end = serving.and_then(|one| one.pair.not_after()).unwrap_or(now);
+                ends("AppCertificate", Some(end), now)
+            }
+        }
+    }
+
+    /// Fills in what takes the notes of the watch before, and notes what the next one needs.
+    async fn compare_with_notes(
+        &self,
+        topics: Vec<(Topic, Result<u64, String>)>,
+        times: Times,
+        report: &mut WatchReport,
+    ) {
+        let now = self.world.now();
+        let mut unreadable = |error| report.problems.push(format!("the state table cannot be read: {error}"));
+        // Only what is known to be missing is made anew: to forget since when is to forget a silence.
+        let notes = times.notes.map(|notes| notes.unwrap_or(Notes { since: now, confirmed: BTreeMap::new() }));
+        let notes = notes.map_err(&mut unreadable).ok();
+        let reconciled_at = times.reconciled_at.map_err(&mut unreadable).ok();
+        let latest = times.latest_notification.map_err(&mut unreadable).ok();
+        if let Some(notes) = &notes {
+            report.reconcile_overdue_seconds = reconciled_at.map(|at| {
+                let due = at.unwrap_or(notes.since) + self.config.renewal_interval;
+                now.duration_since(due).as_secs().max(0)
+            });
+            report.days_since_notification =
+                latest.map(|at| whole_days(now.duration_since(at.unwrap_or(notes.since).max(notes.since))).max(0));
+        }
+        let mut confirmed = notes.as_ref().map(|notes| notes.confirmed.clone()).unwrap_or_default();
+        for (topic, counted) in topics {
+            match counted {
+                Ok(count) => {
+                    let before = confirmed.insert(topic.name().to_owned(), count).unwrap_or(count);
+                    let lost = before.saturating_sub(count);
+                    report.topics.push(TopicWatched { topic: topic.name(), confirmed: count, lost });
+                }
+                Err(error) => {
+                    report.problems.push(format!("the subscribers of {} cannot be counted: {error}", topic.name()));
+                }
+            }
+        }
+        let Some(before) = notes else { return };
+        let after = Notes { since: before.since, confirmed };
+        // The first notes are new though they say nothing yet.
+        if (after != before || before.since == now)
+            && let Err(error) = self.bounded(self.world.put_notes(&after)).await
+        {
+            report.problems.push(format!("the watch's notes cannot be written: {error}"));
+        }
+    }
+}
+
+fn ends(credential: &'static str, end: Option<Timestamp>, now: Timestamp) -> Option<CredentialWatched> {
+    end.map(|end| CredentialWatched { credential, days_left: whole_days(end.duration_since(now)) })
+}
+
+/// Rounded down.
+fn whole_days(length: SignedDuration) -> i64 {
+    length.as_secs().div_euclid(24 * 60 * 60)
+}

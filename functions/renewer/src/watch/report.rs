@@ -1,0 +1,111 @@
+//! What a watch says of what it saw: metrics for alarms, and a report that a person can read. No address, no secret.
+
+use graph_notifications::{PolicyName, TenantId};
+use jiff::Timestamp;
+use lambda_edge::metrics::{Metrics, Unit};
+use serde::Serialize;
+
+/// The result of a watch. `None` is what could not be seen, and `problems` says why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchReport {
+    /// `watch`.
+    pub action: &'static str,
+    /// Whether everything could be seen and the probe was answered. What the values mean is for the alarms to say.
+    pub ok: bool,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration_ms: i64,
+    /// Whether the notification address answered a probe as it answers Graph, in time.
+    pub probe_answered: bool,
+    /// By how many seconds the latest comparison of the subscriptions is overdue; 0 if it is not.
+    pub reconcile_overdue_seconds: Option<i64>,
+    /// How long ago the stored signing keys of Entra were fetched, in seconds.
+    pub signing_keys_age_seconds: Option<i64>,
+    /// Whole days since the latest authentic notification, or, if there was none, since the first watch.
+    pub days_since_notification: Option<i64>,
+    /// The subscriptions as Graph lists them, of the tenants where it does.
+    pub subscriptions: Vec<SubscriptionWatched>,
+    /// The topics whose subscribers could be counted.
+    pub topics: Vec<TopicWatched>,
+    /// What ends one day.
+    pub credentials: Vec<CredentialWatched>,
+    /// What could not be seen or done, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// A policy's subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionWatched {
+    /// The policy's tenant.
+    pub tenant_id: TenantId,
+    /// The policy's name.
+    pub policy_name: PolicyName,
+    /// Seconds until it ends unless renewed; 0 if there is none.
+    pub seconds_remaining: i64,
+}
+
+/// A topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicWatched {
+    /// Its name in the template.
+    pub topic: &'static str,
+    /// How many get what is published.
+    pub confirmed: u64,
+    /// How many fewer they are than at the watch before.
+    pub lost: u64,
+}
+
+/// A certificate or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialWatched {
+    /// `EncryptionCertificate`, `AppCertificate` or `ClientSecret`.
+    pub credential: &'static str,
+    /// Whole days until it ends; negative once it has ended.
+    pub days_left: i64,
+}
+
+impl WatchReport {
+    /// The lines of metrics. `WatchRuns` comes last: where it is missing, something else may be.
+    #[must_use]
+    pub fn lines(&self, function_name: &str, now: Timestamp) -> Vec<String> {
+        let metrics = || Metrics::of_function(function_name);
+        let subscriptions = self.subscriptions.iter().map(|one| {
+            metrics().by("Policy", &format!("{}/{}", one.tenant_id, one.policy_name)).with(
+                "SubscriptionSecondsRemaining",
+                Unit::Seconds,
+                one.seconds_remaining,
+            )
+        });
+        let topics = self.topics.iter().map(|one| {
+            metrics().by("Topic", one.topic).with("ConfirmedSubscribers", Unit::Count, one.confirmed).with(
+                "SubscribersLost",
+                Unit::Count,
+                one.lost,
+            )
+        });
+        let credentials = self.credentials.iter().map(|one| {
+            metrics().by("Credential", one.credential).with("DaysUntilCredentialEnds", Unit::Count, one.days_left)
+        });
+        let mut own = metrics().with("ProbesAnswered", Unit::Count, u8::from(self.probe_answered)).with(
+            "WatchProblems",
+            Unit::Count,
+            self.problems.len(),
+        );
+        for (name, unit, value) in [
+            ("ReconcileOverdueSeconds", Unit::Seconds, self.reconcile_overdue_seconds),
+            ("SigningKeysAgeSeconds", Unit::Seconds, self.signing_keys_age_seconds),
+            ("DaysSinceNotification", Unit::Count, self.days_since_notification),
+        ] {
+            if let Some(value) = value {
+                own = own.with(name, unit, value);
+            }
+        }
+        let own = own.with("WatchRuns", Unit::Count, 1);
+        subscriptions.chain(topics).chain(credentials).chain([own]).map(|metrics| metrics.line(now)).collect()
+    }
+}

@@ -1,0 +1,341 @@
+//! Watches over the fake world: each look by itself, and what fails beside it.
+
+use std::collections::BTreeMap;
+
+use graph_notifications::{Keyring, Probe};
+use graph_subscriptions::GraphErrorKind;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{report::WatchReport, watch};
+use crate::{
+    app_certificates::AppCertificates,
+    config::{Config, CredentialKind},
+    fake::{Fake, Fault, OTHER, TENANT, URL, config, policy},
+    ports::{Host as _, OutsideError},
+    run::{Answer, handle},
+};
+
+/// What a test does to the world.
+type Breaking = Box<dyn Fn(&Fake)>;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
+/// A world after a first run, and a first watch.
+async fn settled(policies: &str) -> Fake {
+    let fake = Fake::new();
+    assert!(fake.run(&config(policies)).await.ok);
+    assert!(look(&fake, &config(policies)).await.ok);
+    fake.advance(MINUTE * 5);
+    fake
+}
+
+async fn look(fake: &Fake, config: &Config) -> WatchReport {
+    watch(fake, config, fake.now() + SignedDuration::from_secs(300)).await
+}
+
+/// The values of a metric in the lines that the latest watch printed.
+fn values(fake: &Fake, name: &str) -> Vec<Value> {
+    let state = fake.state.borrow();
+    let lines: Vec<Value> = state.lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let runs: Vec<_> = lines.iter().enumerate().filter(|(_, line)| line.get("WatchRuns").is_some()).collect();
+    let latest = runs.last().unwrap().0;
+    let begin = runs.iter().rev().nth(1).map_or(0, |(index, _)| index + 1);
+    lines[begin..=latest].iter().filter_map(|line| line.get(name).cloned()).collect()
+}
+
+#[tokio::test]
+async fn where_all_is_well_everything_is_there() {
+    let fake = settled("Global,Warehouse").await;
+    let Answer::Watch(report) =
+        handle(&fake, &config("Global,Warehouse"), &serde_json::json!({"action": "watch"}), fake.invocation())
+            .await
+            .unwrap()
+    else {
+        panic!("a watch")
+    };
+    assert!(report.ok, "{report:?}");
+    for (name, expected) in [
+        ("WatchRuns", vec![1]),
+        ("ProbesAnswered", vec![1]),
+        ("WatchProblems", vec![0]),
+        ("ReconcileOverdueSeconds", vec![0]),
+        ("SigningKeysAgeSeconds", vec![300]),
+        ("DaysSinceNotification", vec![0]),
+        ("ConfirmedSubscribers", vec![1, 1, 1, 1]),
+        ("SubscribersLost", vec![0, 0, 0, 0]),
+        ("DaysUntilCredentialEnds", vec![729]),
+    ] {
+        assert_eq!(values(&fake, name), expected, "{name}");
+    }
+    let left: Vec<_> = values(&fake, "SubscriptionSecondsRemaining").iter().filter_map(Value::as_i64).collect();
+    assert!(left.len() == 2 && left.iter().all(|left| (84_200..=84_300).contains(left)), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_watch_changes_nothing_but_its_notes_and_takes_no_lease() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().calls.clear();
+    look(&fake, &config("Global")).await;
+    let calls = fake.state.borrow().calls.clone();
+    let changes = ["write", "record", "forget", "create", "renew", "delete", "take", "announce", "note", "event"];
+    assert!(calls.iter().all(|call| !changes.iter().any(|change| call.starts_with(change))), "{calls:?}");
+    assert_eq!(fake.called("notes"), 0, "what has not changed is not noted again");
+}
+
+#[tokio::test]
+async fn the_probe_is_sealed_with_the_current_key_and_posted_to_our_own_address() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().probes.clear();
+    look(&fake, &config("Global")).await;
+    let probes = fake.state.borrow().probes.clone();
+    let [body] = probes.as_slice() else { panic!("one probe: {probes:?}") };
+    assert_eq!(Probe::parse(body.as_bytes()).unwrap().open(&fake.keyring(), fake.now()), Ok(()));
+}
+
+#[tokio::test]
+async fn only_202_in_time_is_an_answer() {
+    let fake = settled("Global").await;
+    for answer in [Ok(200), Ok(400), Ok(404), Ok(429), Ok(500), Ok(503), Err(OutsideError("refused".to_owned()))] {
+        fake.state.borrow_mut().answer = Some(answer.clone());
+        assert!(!look(&fake, &config("Global")).await.ok);
+        assert_eq!(values(&fake, "ProbesAnswered"), [0], "{answer:?}");
+        assert_eq!(values(&fake, "WatchProblems"), [0], "{answer:?}: it has an alarm of its own");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_without_a_subscription_has_no_time_left() {
+    let fake = settled("Global,Warehouse").await;
+    fake.state.borrow_mut().held.clear();
+    fake.hold("other", &policy("Global"), "https://elsewhere.example/", "state");
+    let report = look(&fake, &config("Global,Warehouse")).await;
+    assert_eq!(values(&fake, "SubscriptionSecondsRemaining"), [0, 0], "one with another address is not ours");
+    assert_eq!(report.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_a_problem_and_hides_nothing_else() {
+    let spoilt = "{\"version\":9}".to_owned();
+    let lost = Keyring::default().to_json().unwrap().to_string();
+    let break_it: [(&str, Breaking, &str); 9] = [
+        (
+            "no keyring",
+            Box::new(|fake| drop(fake.state.borrow_mut().secrets.remove("keyring"))),
+            "holds no keyring yet",
+        ),
+        (
+            "a spoilt keyring",
+            Box::new(move |fake| drop(fake.state.borrow_mut().secrets.insert("keyring".to_owned(), spoilt.clone()))),
+            "holds no usable keyring",
+        ),
+        (
+            "an empty keyring",
+            Box::new(move |fake| drop(fake.state.borrow_mut().secrets.insert("keyring".to_owned(), lost.clone()))),
+            "the keyring has no current key",
+        ),
+        ("no table", Box::new(|fake| fake.state.borrow_mut().table_down = true), "the state table cannot be read"),
+        (
+            "no topic",
+            Box::new(|fake| *fake.state.borrow_mut().subscribers.entry("arn:alerts".to_owned()).or_default() = None),
+            "the subscribers of AlertTopic cannot be counted",
+        ),
+        (
+            "no notes",
+            Box::new(|fake| {
+                fake.state.borrow_mut().notes_fail = true;
+                fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(5));
+            }),
+            "the watch's notes cannot be written",
+        ),
+        (
+            "no Graph",
+            Box::new(|fake| fake.fault("list", "", Fault::Refuses(GraphErrorKind::Forbidden))),
+            "cannot be listed",
+        ),
+        (
+            "no token",
+            Box::new(|fake| fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap())),
+            "cannot be listed",
+        ),
+        (
+            "a slow Graph",
+            Box::new(|fake| {
+                fake.state.borrow_mut().slow = Some(("list".to_owned(), SignedDuration::from_secs(60)));
+            }),
+            "cannot be listed",
+        ),
+    ];
+    for (what, break_it, sentence) in break_it {
+        let fake = settled("Global").await;
+        break_it(&fake);
+        let report = look(&fake, &config("Global")).await;
+        assert!(report.problems.iter().any(|problem| problem.contains(sentence)), "{what}: {report:?}");
+        assert!(!report.ok, "{what}");
+        assert_eq!(values(&fake, "WatchRuns"), [1], "{what}");
+        assert_eq!(values(&fake, "WatchProblems"), [report.problems.len()], "{what}");
+        let others = ["keyring", "table", "topic", "notes", "Graph", "token"];
+        let hidden = others.iter().find(|other| what.contains(*other)).unwrap();
+        for (of, metric) in [
+            ("keyring", "SigningKeysAgeSeconds"),
+            ("keyring", "DaysUntilCredentialEnds"),
+            ("table", "ReconcileOverdueSeconds"),
+            ("table", "DaysSinceNotification"),
+            ("Graph", "SubscriptionSecondsRemaining"),
+        ] {
+            let hides = of == *hidden || (of == "Graph" && *hidden == "token") || what == "an empty keyring";
+            assert!(hides || !values(&fake, metric).is_empty(), "{what} hides {metric}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_whose_key_is_lost_is_a_problem() {
+    let fake = settled("Global").await;
+    fake.held(&fake.ids()[0], |subscription| subscription.encryption_certificate_id = Some("key-lost".to_owned()));
+    let report = look(&fake, &config("Global")).await;
+    assert_eq!(report.problems, ["Graph encrypts for the certificate key-lost, whose key is lost"]);
+    fake.held(&fake.ids()[0], |subscription| subscription.encryption_certificate_id = None);
+    assert!(look(&fake, &config("Global")).await.ok, "Graph need not say it");
+}
+
+#[tokio::test]
+async fn one_tenant_that_cannot_be_seen_does_not_hide_another() {
+    let policies = format!("Global,{OTHER}/Site");
+    let fake = settled(&policies).await;
+    fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap());
+    let report = look(&fake, &config(&policies)).await;
+    assert_eq!(report.problems.len(), 1, "{report:?}");
+    assert_eq!(report.subscriptions.len(), 1);
+    assert_eq!(report.subscriptions[0].policy_name.to_string(), "Site");
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_come_is_overdue_after_the_schedules_time() {
+    let fake = settled("Global").await;
+    let config = config("Global");
+    // The configuration names no schedule, so that half an hour is allowed.
+    fake.advance(MINUTE * 25);
+    look(&fake, &config).await;
+    assert_eq!(values(&fake, "ReconcileOverdueSeconds"), [0]);
+    fake.advance(MINUTE * 2);
+    look(&fake, &config).await;
+    assert_eq!(values(&fake, "ReconcileOverdueSeconds"), [120]);
+    fake.run(&config).await;
+    look(&fake, &config).await;
+    assert_eq!(values(&fake, "ReconcileOverdueSeconds"), [0]);
+}
+
+#[tokio::test]
+async fn where_no_run_ever_came_the_first_watch_counts() {
+    let fake = Fake::new();
+    look(&fake, &config("Global")).await;
+    fake.advance(MINUTE * 31);
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "ReconcileOverdueSeconds"), [60]);
+}
+
+#[tokio::test]
+async fn who_leaves_is_missed_once() {
+    let fake = settled("Global").await;
+    let subscribed = |count| fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(count));
+    for (count, lost) in [(5, 0), (5, 0), (3, 2), (3, 0), (4, 0), (0, 4), (0, 0)] {
+        subscribed(count);
+        look(&fake, &config("Global")).await;
+        assert_eq!(values(&fake, "ConfirmedSubscribers")[0], count);
+        assert_eq!(values(&fake, "SubscribersLost")[0], lost, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_while_notes_cannot_be_written_is_missed_until_they_can() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(0));
+    fake.state.borrow_mut().notes_fail = true;
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "SubscribersLost")[0], 1);
+    fake.state.borrow_mut().notes_fail = false;
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "SubscribersLost")[0], 1);
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "SubscribersLost")[0], 0);
+}
+
+#[tokio::test]
+async fn silence_is_counted_from_the_latest_notification_or_from_the_first_watch() {
+    let fake = settled("Global").await;
+    fake.advance(DAY * 40);
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "DaysSinceNotification"), [40]);
+    fake.state.borrow_mut().latest_notification = Some(fake.now() - DAY * 3);
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "DaysSinceNotification"), [3]);
+    fake.state.borrow_mut().latest_notification = Some(fake.now() + MINUTE);
+    look(&fake, &config("Global")).await;
+    assert_eq!(values(&fake, "DaysSinceNotification"), [0], "clocks differ");
+}
+
+#[tokio::test]
+async fn a_client_secret_ends_when_the_operator_said_so() {
+    let fake = settled("Global").await;
+    let mut config = config("Global");
+    for (left, days) in [(DAY * 30, 30), (DAY * 30 - MINUTE, 29), (MINUTE, 0), (-MINUTE, -1)] {
+        config.client_secret_expires_at = Some(fake.now() + left);
+        let report = look(&fake, &config).await;
+        let secret = report.credentials.iter().find(|one| one.credential == "ClientSecret").unwrap();
+        assert_eq!(secret.days_left, days);
+        assert!(values(&fake, "DaysUntilCredentialEnds").contains(&days.into()));
+    }
+}
+
+#[tokio::test]
+async fn the_apps_certificate_is_the_newest_that_entra_takes() {
+    let fake = Fake::new();
+    let mut config = config("Global");
+    config.credential = CredentialKind::Certificate("certificates".to_owned());
+    let days = async |fake: &Fake| {
+        let report = look(fake, &config).await;
+        report.credentials.iter().find(|one| one.credential == "AppCertificate").unwrap().days_left
+    };
+    assert_eq!(days(&fake).await, 0, "there is none");
+    let (first, _) = AppCertificates::prepare(&fake, "certificates").await.unwrap();
+    fake.state.borrow_mut().uploaded = Some(digests(&first, fake.now()));
+    assert_eq!(days(&fake).await, 365);
+    fake.advance(DAY * 320);
+    let (both, made) = AppCertificates::prepare(&fake, "certificates").await.unwrap();
+    assert!(made);
+    assert_eq!(days(&fake).await, 45, "the next one is not uploaded");
+    fake.state.borrow_mut().uploaded = Some(digests(&both, fake.now()));
+    assert_eq!(days(&fake).await, 365);
+}
+
+fn digests(certificates: &AppCertificates, now: Timestamp) -> Vec<String> {
+    let credentials = certificates.credentials(now).unwrap();
+    let digest = |credential: &graph_subscriptions::Credential| match credential {
+        graph_subscriptions::Credential::Certificate(one) => one.digest().to_owned(),
+        _ => panic!("a certificate"),
+    };
+    credentials.iter().map(digest).collect()
+}
+
+#[tokio::test]
+async fn neither_report_nor_metrics_say_who_is_told_or_what_is_secret() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().table_down = true;
+    let report = look(&fake, &config("Global")).await;
+    let keyring = fake.keyring();
+    let said = serde_json::to_string(&report).unwrap() + &fake.state.borrow().lines.join("\n");
+    for secret in ["hunter2", "the-token", keyring.client_states[0].value.expose(), URL, "ann@example.com"] {
+        assert!(!said.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn what_the_table_keeps_of_the_watch_is_read_again() {
+    let notes = super::ports::Notes {
+        since: crate::fake::START,
+        confirmed: BTreeMap::from([("AlertTopic".to_owned(), 3), ("TestTopic".to_owned(), 0)]),
+    };
+    assert_eq!(super::live::read(&super::live::written(&notes)), Some(notes));
+}
