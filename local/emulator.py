@@ -1,7 +1,8 @@
-"""Starts the AWS emulator, and teaches its CloudFormation three types that its EventBridge knows.
+"""Starts the AWS emulator, and teaches its CloudFormation what our template needs.
 
 Connections, API destinations and archives are there in the emulator's EventBridge, but no template can make them: it refuses
-what its CloudFormation has no handler for. The handlers here only call EventBridge.
+what its CloudFormation has no handler for. The handlers here only call EventBridge. Nor does it take alarms on formulas: it gets
+the metric in the formula, which is enough for what it does with alarms.
 
 It runs in the environment of `requirements-emulator.txt` and takes ministack's environment variables.
 """
@@ -17,6 +18,7 @@ from ministack.services.cloudformation import provisioners
 CONNECTION = "AWS::Events::Connection"
 DESTINATION = "AWS::Events::ApiDestination"
 ARCHIVE = "AWS::Events::Archive"
+ALARM = "AWS::CloudWatch::Alarm"
 
 # Per type: the property and the API's member that hold the name, the name of the ARN in answers, and EventBridge's functions.
 TYPES = {
@@ -89,8 +91,30 @@ def handlers(type_name: str) -> dict:
     return {"create": create, "update": update, "delete": delete}
 
 
+def on_one_metric(properties: dict) -> dict:
+    """An alarm's properties with the metric of its formula in the formula's place."""
+    if "Metrics" not in properties:
+        return properties
+    [stat] = [each["MetricStat"] for each in properties["Metrics"] if "MetricStat" in each]
+    others = {name: value for name, value in properties.items() if name != "Metrics"}
+    return {**others, **stat["Metric"], "Period": stat["Period"], "Statistic": stat["Stat"]}
+
+
+def alarm_handlers(emulators: dict) -> dict:
+    """The emulator's own handlers of alarms, which get no formulas to see."""
+
+    def create(logical_id: str, properties: dict, stack_name: str) -> tuple[str, dict]:
+        return emulators["create"](logical_id, on_one_metric(properties), stack_name)
+
+    def update(name: str, old: dict, properties: dict, *more: object, **named: object) -> tuple[str, dict]:
+        return emulators["update"](name, on_one_metric(old), on_one_metric(properties), *more, **named)
+
+    return {**emulators, "create": create, "update": update}
+
+
 if __name__ == "__main__":
     # A version that knows a type itself keeps its own way.
     for each in TYPES:
         provisioners._RESOURCE_HANDLERS.setdefault(each, handlers(each))
+    provisioners._RESOURCE_HANDLERS[ALARM] = alarm_handlers(provisioners._RESOURCE_HANDLERS[ALARM])
     main()

@@ -10,6 +10,16 @@ from processes import until
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 
 
+def schedules(system) -> dict[str, dict]:
+    """The schedules by their expressions."""
+    scheduler = system.client("scheduler")
+    all_of_them = [
+        scheduler.get_schedule(Name=each["Name"], GroupName=each["GroupName"]) for each in scheduler.list_schedules()["Schedules"]
+    ]
+    assert len(all_of_them) == 2
+    return {each["ScheduleExpression"]: each for each in all_of_them}
+
+
 def policies(system) -> list[str]:
     return sorted(subscription["policy"] for subscription in system.inspect("subscriptions"))
 
@@ -35,14 +45,20 @@ def test_a_removed_subscription_is_back_after_the_next_scheduled_run(system):
 
 
 def test_the_schedule_runs_the_renewer_every_quarter_of_an_hour(system):
-    [schedule] = system.client("scheduler").list_schedules()["Schedules"]
-    found = system.client("scheduler").get_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
+    found = schedules(system)["rate(15 minutes)"]
 
-    assert found["ScheduleExpression"] == "rate(15 minutes)"
     assert found["Target"]["Arn"].endswith(f":function:{system.outputs['RenewerFunctionName']}")
     # Without an input the scheduler sends its own event, which is what events/scheduled.json shows.
     assert "Input" not in found["Target"]
     assert found["Target"]["DeadLetterConfig"]["Arn"].endswith(system.resources["DeadLetterQueue"].rpartition("/")[2])
+
+
+def test_another_schedule_watches_every_five_minutes(system):
+    found = schedules(system)["rate(5 minutes)"]
+
+    assert found["Target"]["Arn"].endswith(f":function:{system.outputs['RenewerFunctionName']}")
+    assert json.loads(found["Target"]["Input"]) == {"action": "watch"}
+    assert found["State"] == "ENABLED"
 
 
 def test_a_lifecycle_notification_makes_the_renewer_run(system, watch):

@@ -42,8 +42,8 @@ use receiver::{
     Config, Receiver,
     http::Response,
     outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, Publish, PutEvents, ReadKeyring,
-        RememberStart,
+        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
+        ReadKeyring, RememberStart,
     },
 };
 use serde_json::{Value, json};
@@ -466,6 +466,13 @@ impl FindStart for Outside {
 
 impl RememberStart for Outside {
     async fn remember_start(&self, _call: &str, _start: Start, _until: Timestamp) -> Result<(), CallFailed> {
+        tokio::time::sleep(DYNAMODB).await;
+        Ok(())
+    }
+}
+
+impl NoteLatest for Outside {
+    async fn note_latest(&self, _at: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
         tokio::time::sleep(DYNAMODB).await;
         Ok(())
     }

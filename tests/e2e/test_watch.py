@@ -1,0 +1,114 @@
+"""The action `watch` on the deployed stack: its probe goes through the gateway and is read by the receiver, or is missed."""
+
+from __future__ import annotations
+
+import json
+
+import leaks
+import pytest
+from processes import until
+
+
+def metrics(system, name: str) -> list[dict]:
+    """The lines with this metric that the functions have printed."""
+    lines = [line for line in leaks.logged(system).splitlines() if f'"{name}"' in line]
+    return [found for found in map(embedded, lines) if found and name in found]
+
+
+def embedded(line: str) -> dict | None:
+    """The line of metrics, which the emulator may wrap."""
+    try:
+        found = json.loads(line[line.index("{"):])
+    except ValueError:
+        return None
+    return found if "_aws" in found else None
+
+
+def watch_it(system) -> dict:
+    return system.renew({"action": "watch"})
+
+
+@pytest.fixture
+def keyring(system):
+    """The keyring's text; afterwards it is as it was."""
+    manager, secret = system.client("secretsmanager"), system.resources["Keyring"]
+    text = manager.get_secret_value(SecretId=secret)["SecretString"]
+    yield text
+    manager.put_secret_value(SecretId=secret, SecretString=text)
+    restart_receiver(system)
+
+
+def restart_receiver(system) -> None:
+    """What the receiver holds in memory is gone."""
+    name = system.outputs["ReceiverFunctionName"]
+    functions = system.client("lambda")
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    number = int(variables.get("STARTED_ANEW", "0")) + 1
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": {**variables, "STARTED_ANEW": str(number)}})
+
+
+def test_the_probe_passes_the_gateway_and_is_read(system):
+    read, looked = len(metrics(system, "ProbesReceived")), len(metrics(system, "WatchRuns"))
+
+    report = watch_it(system)
+
+    assert report["ok"] and report["probeAnswered"], report
+    assert until(lambda: len(metrics(system, "ProbesReceived")) > read, 20), "the receiver counted no probe"
+    assert until(lambda: len(metrics(system, "WatchRuns")) > looked, 20)
+    assert {each["policyName"] for each in report["subscriptions"]} == {"Global", "Warehouse"}
+    assert all(each["secondsRemaining"] > 0 for each in report["subscriptions"])
+    assert {each["topic"] for each in report["topics"]} == {"AlertTopic", "TestTopic", "OperationsTopic", "ChatTopic"}
+    assert report["reconcileOverdueSeconds"] == 0
+
+
+def test_a_receiver_whose_keyring_is_spoilt_answers_alike_and_is_missed(system, keyring):
+    manager, secret = system.client("secretsmanager"), system.resources["Keyring"]
+    manager.put_secret_value(SecretId=secret, SecretString=json.dumps({**json.loads(keyring), "keys": []}))
+    restart_receiver(system)
+    status, _, body = system.notify(b'{"probe":{}}')
+    assert (status, body) == (202, b"")
+    # For the receiver it stays as it is: what it has read serves it for five minutes.
+    manager.put_secret_value(SecretId=secret, SecretString=keyring)
+    assert until(lambda: metrics(system, "ProbesRejected"), 20)
+    read, rejected = len(metrics(system, "ProbesReceived")), len(metrics(system, "ProbesRejected"))
+
+    report = watch_it(system)
+
+    assert report["probeAnswered"], "nobody outside can tell"
+    assert until(lambda: len(metrics(system, "ProbesRejected")) > rejected, 20)
+    assert len(metrics(system, "ProbesReceived")) == read
+
+
+def test_an_address_out_of_order_is_noticed(system):
+    functions, name = system.client("lambda"), system.outputs["ReceiverFunctionName"]
+    functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    try:
+        assert not watch_it(system)["probeAnswered"]
+    finally:
+        functions.delete_function_concurrency(FunctionName=name)
+    assert watch_it(system)["probeAnswered"]
+
+
+def test_a_lost_subscription_is_seen_and_a_watch_changes_nothing(system):
+    system.control("remove-subscription", policy="Warehouse")
+
+    seen = [{each["policyName"]: each["secondsRemaining"] for each in watch_it(system)["subscriptions"]} for _ in range(2)]
+
+    assert all(each["Warehouse"] == 0 < each["Global"] for each in seen)
+    assert [each["policy"] for each in system.inspect("subscriptions")] == ["Global"]
+    system.renew()
+
+
+def test_a_run_and_a_call_are_noted(system):
+    system.dial("933")
+    system.renew()
+
+    report = watch_it(system)
+
+    items = system.client("dynamodb").scan(TableName=system.resources["StateTable"])["Items"]
+    keys = {(each["pk"]["S"], each["sk"]["S"]): each for each in items}
+    latest = keys["alert#latest", "notification"]
+    assert set(latest) == {"pk", "sk", "at", "expiresAt"}, "a mere time"
+    assert set(keys["watch", "reconcile"]) == {"pk", "sk", "at"}
+    assert set(keys["watch", "notes"]) == {"pk", "sk", "since", "confirmed"}
+    assert report["daysSinceNotification"] == 0

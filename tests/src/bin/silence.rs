@@ -1,0 +1,15 @@
+//! Lets everything break in simulated time, one thing at a time, and prints a line of JSON for each: when it broke, and all metrics
+//! of the functions and of AWS. `tests/interop/test_alarms.py` reads it.
+
+use std::io::{self, Write as _};
+
+use end_to_end::silence::scenarios;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    for scenario in scenarios() {
+        let course = serde_json::to_string(&scenario.run().await)?;
+        writeln!(io::stdout(), "{course}")?;
+    }
+    Ok(())
+}

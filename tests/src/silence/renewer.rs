@@ -1,0 +1,273 @@
+//! The renewer's ports over the world in memory. Calls take no time; pauses do.
+
+use std::{cell::Cell, time::Duration};
+
+use ::renewer::{
+    ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, Subscribers, Topics, WebIdentity},
+    records::{Record, sort_key},
+    report::Health,
+    watch::ports::{Diary, Notes, PostProbe, SealProbe},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, keyring::StoredKeyPair, probe};
+use graph_subscriptions::{
+    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, Subscription, TokenError,
+    signing_keys::{SigningKeysError, TokenVersion},
+};
+use jiff::{SignedDuration, Timestamp};
+use zeroize::Zeroizing;
+
+use super::{
+    receiver::{self, published_keys},
+    town::{State, Town},
+};
+use crate::simulator::keys::shared;
+
+/// The RSA key that the renewer makes.
+const ENCRYPTION: usize = 10;
+
+/// One run, with a clock of its own: others go on meanwhile.
+pub(super) struct Run<'a> {
+    town: &'a Town,
+    elapsed: Cell<SignedDuration>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn begun(town: &'a Town) -> Self {
+        Self { town, elapsed: Cell::default() }
+    }
+
+    fn table<T>(&self, effect: impl FnOnce(&mut State) -> T) -> Result<T, OutsideError> {
+        let mut state = self.town.state.borrow_mut();
+        if state.table_down { Err(OutsideError("DynamoDB is down".to_owned())) } else { Ok(effect(&mut state)) }
+    }
+
+    fn graph<T>(&self, effect: impl FnOnce(&mut State) -> Result<T, GraphErrorKind>) -> Result<T, GraphError> {
+        let mut state = self.town.state.borrow_mut();
+        if state.graph_down { Err(GraphErrorKind::Unavailable) } else { effect(&mut state) }.map_err(|kind| {
+            GraphError {
+                kind,
+                status: None,
+                code: None,
+                message: "as told".to_owned(),
+                request_id: None,
+                retry_after: None,
+            }
+        })
+    }
+}
+
+impl Microsoft for Run<'_> {
+    async fn token(&self, tenant: TenantId, _: &Credential, now: Timestamp) -> Result<AccessToken, TokenError> {
+        if self.town.state.borrow().entra_refuses {
+            let message = "the secret has expired".to_owned();
+            return Err(TokenError { status: Some(401), codes: vec![7_000_222], message, retry_after: None });
+        }
+        Ok(AccessToken::new(tenant, "token".to_owned(), now, now + SignedDuration::from_hours(1)))
+    }
+
+    async fn signing_keys(
+        &self,
+        _: TenantId,
+        _: TokenVersion,
+        now: Timestamp,
+    ) -> Result<SigningKeys, SigningKeysError> {
+        if self.town.state.borrow().signing_keys_down {
+            return Err(SigningKeysError::Status(503));
+        }
+        Ok(published_keys(now))
+    }
+
+    async fn list(&self, _: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+        let now = self.now();
+        self.graph(|state| {
+            state.held.retain(|held| held.expires_at > now);
+            Ok(state.held.clone())
+        })
+    }
+
+    async fn get(&self, _: &AccessToken, id: &str) -> Result<Subscription, GraphError> {
+        self.graph(|state| state.held.iter().find(|held| held.id == id).cloned().ok_or(GraphErrorKind::NotFound))
+    }
+
+    async fn create(&self, _: &AccessToken, new: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
+        self.graph(|state| {
+            if state.creations_refused {
+                return Err(GraphErrorKind::Forbidden);
+            }
+            state.names += 1;
+            let created = Subscription {
+                id: format!("subscription-{}", state.names),
+                resource: new.policy.resource(),
+                notification_url: new.notification_url.to_owned(),
+                lifecycle_notification_url: Some(new.notification_url.to_owned()),
+                expires_at: new.expires_at,
+                encryption_certificate_id: Some(new.certificate_id.to_owned()),
+            };
+            state.held.push(created.clone());
+            Ok(created)
+        })
+    }
+
+    async fn renew(&self, _: &AccessToken, id: &str, renewal: &Renewal<'_>) -> Result<Subscription, GraphError> {
+        self.graph(|state| {
+            let fails = state.renewals_fail_for;
+            let held = state.held.iter_mut().find(|held| held.id == id).ok_or(GraphErrorKind::NotFound)?;
+            if fails.is_some_and(|policy| held.resource.contains(policy)) {
+                return Err(GraphErrorKind::Unavailable);
+            }
+            held.expires_at = renewal.expires_at;
+            if let Some(certificate) = renewal.certificate {
+                held.encryption_certificate_id = Some(certificate.certificate_id.to_owned());
+            }
+            Ok(held.clone())
+        })
+    }
+
+    async fn delete(&self, _: &AccessToken, id: &str) -> Result<(), GraphError> {
+        self.graph(|state| {
+            state.held.retain(|held| held.id != id);
+            Ok(())
+        })
+    }
+}
+
+impl WebIdentity for Run<'_> {
+    async fn web_identity_token(&self, _: &str) -> Result<Zeroizing<String>, OutsideError> {
+        Err(OutsideError("the app has a client secret".to_owned()))
+    }
+}
+
+impl Secrets for Run<'_> {
+    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
+        Ok(self.town.state.borrow().secrets.get(id).cloned().map(Zeroizing::new))
+    }
+
+    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
+        self.town.state.borrow_mut().secrets.insert(id.to_owned(), value.to_owned());
+        Ok(())
+    }
+}
+
+impl StateTable for Run<'_> {
+    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
+        self.table(|state| {
+            let held = state.lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now);
+            if !held {
+                state.lease = Some((owner.to_owned(), until));
+            }
+            !held
+        })
+    }
+
+    async fn release_lease(&self, _: &str) -> Result<(), OutsideError> {
+        self.table(|state| state.lease = None)
+    }
+
+    async fn records(&self) -> Result<Vec<Record>, OutsideError> {
+        self.table(|state| state.records.values().cloned().collect())
+    }
+
+    async fn put_record(&self, record: &Record) -> Result<(), OutsideError> {
+        self.table(|state| drop(state.records.insert(sort_key(&record.policy), record.clone())))
+    }
+
+    async fn delete_record(&self, policy: &Policy) -> Result<(), OutsideError> {
+        self.table(|state| drop(state.records.remove(&sort_key(policy))))
+    }
+
+    async fn note_reconciled(&self, at: Timestamp) -> Result<(), OutsideError> {
+        self.table(|state| state.reconciled_at = Some(at))
+    }
+
+    async fn lifecycle_run(&self) -> Result<Option<Timestamp>, OutsideError> {
+        self.table(|state| state.lifecycle_run)
+    }
+
+    async fn announce_lifecycle_run(&self, _: Option<Timestamp>, next: Timestamp) -> Result<bool, OutsideError> {
+        self.table(|state| {
+            state.lifecycle_run = Some(next);
+            true
+        })
+    }
+}
+
+impl EventBus for Run<'_> {
+    async fn put_health(&self, _: &Health) -> Result<(), OutsideError> {
+        Ok(())
+    }
+}
+
+impl Topics for Run<'_> {
+    async fn subscribers(&self, topic: &str) -> Result<Subscribers, OutsideError> {
+        let confirmed = self.town.state.borrow().subscribers.get(topic).copied();
+        let confirmed = confirmed.ok_or_else(|| OutsideError("Amazon SNS: NotFound".to_owned()))?;
+        Ok(Subscribers { confirmed, pending: 0 })
+    }
+}
+
+impl SealProbe for Run<'_> {
+    fn seal_probe(&self, key: &StoredKeyPair, now: Timestamp) -> Result<String, OutsideError> {
+        let random = ring::rand::SystemRandom::new();
+        probe::seal(key, now, &random).map_err(|error| OutsideError(error.to_string()))
+    }
+}
+
+impl PostProbe for Run<'_> {
+    async fn post_probe(&self, _: &str, body: &str) -> Result<u16, OutsideError> {
+        receiver::post(self.town, body).await.ok_or_else(|| OutsideError("it cannot be reached".to_owned()))
+    }
+}
+
+impl Diary for Run<'_> {
+    async fn reconciled_at(&self) -> Result<Option<Timestamp>, OutsideError> {
+        self.table(|state| state.reconciled_at)
+    }
+
+    async fn latest_notification(&self) -> Result<Option<Timestamp>, OutsideError> {
+        self.table(|state| state.latest_notification)
+    }
+
+    async fn notes(&self) -> Result<Option<Notes>, OutsideError> {
+        self.table(|state| state.notes.clone())
+    }
+
+    async fn put_notes(&self, notes: &Notes) -> Result<(), OutsideError> {
+        self.table(|state| state.notes = Some(notes.clone()))
+    }
+}
+
+impl Host for Run<'_> {
+    fn now(&self) -> Timestamp {
+        self.town.now.get() + self.elapsed.get()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.elapsed.set(self.elapsed.get() + SignedDuration::try_from(duration).unwrap_or(SignedDuration::ZERO));
+    }
+
+    fn chance(&self) -> f64 {
+        0.5
+    }
+
+    fn short_name(&self) -> Result<String, OutsideError> {
+        let mut state = self.town.state.borrow_mut();
+        state.names += 1;
+        Ok(format!("{:08x}", state.names))
+    }
+
+    fn client_state(&self) -> Result<ClientState, OutsideError> {
+        Ok(ClientState::from(format!("client state of {}", self.now())))
+    }
+
+    fn key_pair(&self, _: Timestamp, _: Timestamp) -> Result<KeyPair, OutsideError> {
+        let pair = shared(2048, ENCRYPTION);
+        let key = pair.private_key.private_key_to_pkcs8().map_err(|error| OutsideError(error.to_string()))?;
+        KeyPair::from_base64(&pair.certificate_base64(), &BASE64_STANDARD.encode(key))
+            .map_err(|error| OutsideError(error.to_string()))
+    }
+
+    fn emit(&self, line: &str) {
+        self.town.state.borrow_mut().lines.push(line.to_owned());
+    }
+}
