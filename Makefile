@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down check preview test soak load lint sbom build prerequisites
+.PHONY: help demo dial down check preview test soak storm load fuzz lint sbom build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
@@ -14,7 +14,9 @@ help:
 	@echo "make test             all tests, those on the deployed template included"
 	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
 	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
+	@echo "make storm            10,000 calls on a virtual clock while everything fails at random (CALLS=..., SEED=..., SECOND_WAY=1)"
 	@echo "make load             real calls among a flood of junk, on this machine: all must alert within 3 s (RATE=300 SECONDS=20)"
+	@echo "make fuzz             inputs made to break the rules, a minute for each target (TARGET=..., SECONDS=...)"
 	@echo "make lint             formatting, lints, documentation, template, licences, unused dependencies"
 	@echo "make sbom             what the deployed functions are made of, as CycloneDX in sbom/ (ARCH=x86_64 for the other processor)"
 	@echo "make build            both functions for this machine; ARCH=arm64 or ARCH=x86_64 for another"
@@ -46,6 +48,12 @@ soak:
 
 load: prerequisites
 	@$(PYTHON) local/load.py "$(RATE)" "$(SECONDS)"
+
+storm:
+	cargo run --locked -p end-to-end --bin storm -- --calls $(or $(CALLS),10000) $(if $(SEED),--seed $(SEED)) $(if $(SECOND_WAY),--second-way)
+
+fuzz: prerequisites
+	@sh local/fuzz.sh "$(TARGET)" $(or $(SECONDS),60)
 
 lint: prerequisites
 	@sh local/lint.sh

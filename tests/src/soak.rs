@@ -41,6 +41,7 @@ mod world;
 pub use crowd::{Crowd, crowd};
 pub use report::Report;
 pub use stage::Failure;
+pub(crate) use weather::some_time;
 
 use course::{Course, JITTER, SCHEDULE};
 use stage::{Pace, Setting, Stage};

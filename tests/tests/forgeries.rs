@@ -2,33 +2,22 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use emergency_alert::Start;
 use end_to_end::forgeries::{
     case::{Body, Case, Expectation, Group, Request},
     files,
     target::{self, HAPPENED_AT, LOGIN_ENDPOINT, Target},
 };
 use end_to_end::simulator::tokens::decode_unverified;
-use graph_notifications::{SigningKeys, TenantId};
+use end_to_end::surroundings::{Calm, Connection, Surroundings, config};
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
-use receiver::{
-    Config, Receiver,
-    http::Response,
-    outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
-        ReadKeyring, RememberStart,
-    },
-};
-use serde_json::{Value, json};
-use zeroize::Zeroizing;
+use receiver::{Receiver, http::Response};
+use serde_json::Value;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("forgeries")
@@ -49,81 +38,10 @@ fn cases() -> Vec<Case> {
     committed().into_iter().flat_map(|group| group.cases).collect()
 }
 
-/// What the receiver under attack is connected to: a keyring, Entra's keys, a table, topics and a bus.
-#[derive(Default)]
-struct World {
-    marks: RefCell<BTreeSet<String>>,
-    published: RefCell<Vec<Value>>,
-    rejections: RefCell<Vec<String>>,
-}
-
-struct Outside(Rc<World>);
-
-impl ReadKeyring for Outside {
-    async fn read_keyring(&self) -> Result<Zeroizing<String>, CallFailed> {
-        Ok(Zeroizing::new(read("receiver/keyring.json")))
-    }
-}
-
-impl FetchSigningKeys for Outside {
-    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
-        Ok(SigningKeys::from_jwks(read("receiver/signing-keys.json").as_bytes(), now).unwrap())
-    }
-}
-
-impl FindPublished for Outside {
-    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
-        Ok(self.0.marks.borrow().contains(hash))
-    }
-}
-
-impl MarkPublished for Outside {
-    async fn mark_published(&self, hash: &str, _until: Timestamp) -> Result<(), CallFailed> {
-        self.0.marks.borrow_mut().insert(hash.to_owned());
-        Ok(())
-    }
-}
-
-impl FindStart for Outside {
-    async fn find_start(&self, _call: &str) -> Result<Option<Start>, CallFailed> {
-        Ok(None)
-    }
-}
-
-impl RememberStart for Outside {
-    async fn remember_start(&self, _call: &str, _start: Start, _until: Timestamp) -> Result<(), CallFailed> {
-        Ok(())
-    }
-}
-
-impl NoteLatest for Outside {
-    async fn note_latest(&self, _at: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
-        Ok(())
-    }
-}
-
-impl Publish for Outside {
-    async fn publish(&self, _topic: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
-        let bodies = messages.iter().map(|message| serde_json::from_str(&message.message).unwrap());
-        self.0.published.borrow_mut().extend(bodies);
-        vec![Ok(()); messages.len()]
-    }
-}
-
-impl PutEvents for Outside {
-    async fn put_events(&self, events: &[&BusEvent]) -> Vec<Result<(), CallFailed>> {
-        for event in events.iter().filter(|event| event.detail_type == "Notification Rejected") {
-            let detail: Value = serde_json::from_str(&event.detail).unwrap();
-            self.0.rejections.borrow_mut().push(detail["reason"].as_str().unwrap().to_owned());
-        }
-        vec![Ok(()); events.len()]
-    }
-}
-
 /// A receiver that is set up as the corpus says, and what came of its last request.
 struct UnderAttack {
-    receiver: Receiver<Outside>,
-    world: Rc<World>,
+    receiver: Receiver<Connection<Calm>>,
+    surroundings: Rc<Surroundings<Calm>>,
     now: Cell<Timestamp>,
 }
 
@@ -135,46 +53,27 @@ struct Outcome {
 
 impl UnderAttack {
     fn new() -> Self {
-        let mut variables: HashMap<String, String> = serde_json::from_str(&read("receiver/environment.json")).unwrap();
-        for (name, value) in [
-            ("TEST_NUMBERS", "933"),
-            ("TIME_ZONE", "UTC"),
-            ("LANGUAGE", "en"),
-            ("KEYRING_SECRET_ID", "keyring"),
-            ("STATE_TABLE_NAME", "state"),
-            ("ALERT_TOPIC_ARN", "alert-topic"),
-            ("TEST_TOPIC_ARN", "test-topic"),
-            ("EVENT_BUS_NAME", "bus"),
-            ("AWS_LAMBDA_FUNCTION_NAME", "receiver"),
-        ] {
-            variables.insert(name.to_owned(), value.to_owned());
-        }
-        let lookup = |variable: &str| variables.get(variable).cloned();
-        let config = Config::read(&Environment(&lookup)).unwrap();
-        let world = Rc::new(World::default());
+        let variables: Value = serde_json::from_str(&read("receiver/environment.json")).unwrap();
+        let surroundings = Rc::new(Surroundings::default());
+        surroundings.keyring.replace(read("receiver/keyring.json"));
+        surroundings.signing_keys.replace(read("receiver/signing-keys.json"));
         let happened_at: Timestamp = HAPPENED_AT.parse().unwrap();
         let now = Cell::new(happened_at + SignedDuration::from_secs(2));
-        Self { receiver: Receiver::new(config, Outside(Rc::clone(&world)), |_| {}), world, now }
+        let connection = Connection(Rc::clone(&surroundings));
+        Self { receiver: Receiver::new(config(&variables).unwrap(), connection, |_| {}), surroundings, now }
     }
 
     async fn send(&self, request: &Request) -> Outcome {
-        let mut event = json!({
-            "rawQueryString": request.query,
-            "headers": request.headers,
-            "requestContext": {"http": {"method": request.method}},
+        let request = serde_json::from_value(request.event()).unwrap();
+        let response = self.receiver.handle(request, self.now.get()).await;
+        let alerts = self.surroundings.published.take().into_iter();
+        let alerts = alerts.map(|alert| serde_json::from_str(&alert.publication.message).unwrap()).collect();
+        let events = self.surroundings.events.take().into_iter();
+        let rejections = events.filter(|event| event.detail_type == "Notification Rejected").map(|event| {
+            let detail: Value = serde_json::from_str(&event.detail).unwrap();
+            detail["reason"].as_str().unwrap().to_owned()
         });
-        let body = match &request.body {
-            Body::Text(text) => json!({"body": text}),
-            Body::Base64(base64) => json!({"body": base64, "isBase64Encoded": true}),
-            Body::Repeated(body) => {
-                let text = format!("{}{}{}", body.before, body.repeated.repeat(body.times), body.after);
-                json!({"body": STANDARD.encode(text), "isBase64Encoded": true})
-            }
-        };
-        event.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-        let response = self.receiver.handle(serde_json::from_value(event).unwrap(), self.now.get()).await;
-        let reasons = self.world.rejections.take().into_iter().collect();
-        Outcome { response, alerts: self.world.published.take(), reasons }
+        Outcome { response, alerts, reasons: rejections.collect() }
     }
 }
 

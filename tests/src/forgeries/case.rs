@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The cases that attack rules of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +118,27 @@ impl Request {
             headers: [("content-type".to_owned(), "application/json; charset=utf-8".to_owned())].into(),
             body: body.into(),
         }
+    }
+
+    /// The request as API Gateway hands it to a function (payload format 2.0).
+    #[must_use]
+    pub fn event(&self) -> Value {
+        let mut event = json!({
+            "rawQueryString": self.query,
+            "headers": self.headers,
+            "requestContext": {"http": {"method": self.method}},
+        });
+        let (body, base64) = match &self.body {
+            Body::Text(text) => (text.clone(), false),
+            Body::Base64(base64) => (base64.clone(), true),
+            Body::Repeated(body) => {
+                let text = format!("{}{}{}", body.before, body.repeated.repeat(body.times), body.after);
+                (STANDARD.encode(text), true)
+            }
+        };
+        event["body"] = json!(body);
+        event["isBase64Encoded"] = json!(base64);
+        event
     }
 
     /// The same with another query.

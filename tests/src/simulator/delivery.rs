@@ -357,7 +357,8 @@ impl Delivery {
     }
 }
 
-fn backoff(attempts: usize) -> SignedDuration {
+/// How long Graph waits after so many attempts.
+pub(crate) fn backoff(attempts: usize) -> SignedDuration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_BACKOFF
         .checked_mul(2_i32.checked_pow(doublings).unwrap_or(i32::MAX))

@@ -194,7 +194,7 @@ impl Weather {
 }
 
 /// A time of this length on average, in whole seconds: as likely to end in each moment as in any other.
-pub(super) fn some_time(rng: &mut Rng, average: SignedDuration) -> SignedDuration {
+pub(crate) fn some_time(rng: &mut Rng, average: SignedDuration) -> SignedDuration {
     let drawn = average.as_secs_f64() * -(1.0 - rng.f64()).ln();
     SignedDuration::from_secs(SignedDuration::from_secs_f64(drawn).as_secs())
 }

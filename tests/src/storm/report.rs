@@ -1,0 +1,99 @@
+//! What a storm says of itself.
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::SignedDuration;
+
+use super::{Options, Stage, Tally, census::Outcome};
+
+/// Of a thousand calls, how many may be told more than once.
+const DOUBLED: usize = 10;
+
+/// The result of a storm; its `Display` is the report.
+pub struct Report {
+    options: Options,
+    outcome: Outcome,
+    tally: Tally,
+    lasted: SignedDuration,
+    outages: Vec<(&'static str, SignedDuration)>,
+}
+
+impl Report {
+    pub(super) fn of(options: Options, stage: &Stage) -> Self {
+        Self {
+            options,
+            outcome: stage.census.borrow().outcome(),
+            tally: stage.tally.get(),
+            lasted: stage.now().duration_since(stage.started_at),
+            outages: stage.weather().outages(),
+        }
+    }
+
+    /// Whether no call was lost, none was forged, none went to the wrong topic, and at most one in a hundred was told twice.
+    #[must_use]
+    pub fn promise_kept(&self) -> bool {
+        let Outcome { calls, lost, doubled, forged, misrouted, .. } = self.outcome;
+        lost == 0 && forged == 0 && misrouted == 0 && doubled * 1000 <= calls * DOUBLED
+    }
+
+    /// How many calls had an event of which nobody was told.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.outcome.lost
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { calls, tests, alerts, second_way, lost, doubled, forged, misrouted, degraded, unverified } =
+            self.outcome;
+        let Tally {
+            notifications,
+            repeated,
+            attempts,
+            given_up,
+            forgeries,
+            invocations,
+            cold_starts,
+            killed,
+            unavailable,
+            longest,
+        } = self.tally;
+        writeln!(
+            f,
+            "seed {}: {calls} calls, {tests} of them tests, in {} hours",
+            self.options.seed,
+            self.lasted.as_hours()
+        )?;
+        writeln!(
+            f,
+            "Graph: {notifications} notifications, {repeated} of them once more although delivered, {attempts} attempts, \
+             {given_up} given up"
+        )?;
+        writeln!(f, "forged requests: {forgeries}")?;
+        writeln!(
+            f,
+            "invocations: {invocations}; cold {cold_starts}, killed {killed}, answered 503 {unavailable}, the longest {} ms",
+            longest.as_millis()
+        )?;
+        let mut kinds: BTreeMap<&str, (usize, SignedDuration)> = BTreeMap::new();
+        for (kind, length) in &self.outages {
+            let (times, total) = kinds.entry(kind).or_default();
+            *times += 1;
+            *total += *length;
+        }
+        writeln!(f, "outages:")?;
+        for (kind, (times, total)) in kinds {
+            writeln!(f, "  {kind}: {times}, together {} min", total.as_mins())?;
+        }
+        writeln!(
+            f,
+            "alerts: {alerts}, {second_way} of them the second way; calls without details {degraded}, unverified {unverified}"
+        )?;
+        writeln!(
+            f,
+            "calls lost {lost}, told more than once {doubled}, on the wrong topic {misrouted}, forged {forged}: the promise {}",
+            if self.promise_kept() { "was kept" } else { "was BROKEN" }
+        )
+    }
+}

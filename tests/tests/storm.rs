@@ -1,0 +1,19 @@
+//! The receiver's promise among random faults. `cargo run -p end-to-end --bin storm` makes 10,000 calls.
+
+use end_to_end::storm::{Options, Report, storm};
+
+fn stormed(seed: u64, calls: usize, second_way: bool) -> Report {
+    let report = storm(Options { seed, calls, second_way }, &mut |_| {}).expect("the storm is set up");
+    assert!(report.promise_kept(), "{report}");
+    report
+}
+
+#[test]
+fn three_hundred_calls_are_told_once() {
+    stormed(1, 300, false);
+}
+
+#[test]
+fn a_storm_with_a_second_way_out_repeats_itself_under_its_seed() {
+    assert_eq!(stormed(2, 60, true).to_string(), stormed(2, 60, true).to_string());
+}
