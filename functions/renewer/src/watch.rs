@@ -1,7 +1,7 @@
 //! The watch: a short look, every few minutes, at all that could fail without a word, so that CloudWatch's alarms have something
 //! to go by. It takes no lease and changes nothing but its own notes.
 //!
-//! First it looks ([`look`]), then it says what it saw: as metrics ([`WatchReport::lines`]), and as a report. What could not be
+//! First it looks ([`mod@look`]), then it says what it saw: as metrics ([`WatchReport::lines`]), and as a report. What could not be
 //! seen is a problem, counted by the metric `WatchProblems`; a watch that does not run at all is missed by its own metric,
 //! `WatchRuns`. `docs/never-deaf.md` has the alarms.
 
