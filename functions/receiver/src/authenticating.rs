@@ -122,7 +122,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
             sorted.keyring = keyring.clone();
         }
         let (mut recognised, strangers) = recognise_with(&sorted.keyring.clone(), policies, changes, sorted);
-        if let Err(error) = current {
+        if let Err(error) = &current {
             tracing::error!(%error, items = strangers.len(), "items cannot be judged without the keyring");
             sorted.undecided += strangers.len();
         } else {
@@ -131,7 +131,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         let strange = |item: &LifecycleNotification| {
             item.check(policies, &sorted.keyring.client_states) == Err(NotOurs::ClientState)
         };
-        if lifecycle.iter().any(strange) {
+        if current.is_ok() && lifecycle.iter().any(strange) {
             let deadline = self.schedule.authenticated;
             let newer = self.keyring_cache.no_older_than(FRESH_FOR_LIFECYCLE, self.outside, self.now, deadline).await;
             sorted.keyring = newer.unwrap_or_else(|_| sorted.keyring.clone());

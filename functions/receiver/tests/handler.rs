@@ -773,6 +773,24 @@ async fn what_is_dear_comes_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_is_verified_once_for_all_items() {
+    let resource = Call::new("x").build()["resource"].clone();
+    let item = json!({"tenantId": TENANT, "resource": resource, "clientState": CLIENT_STATE});
+    let items: Vec<_> = (0..1000).map(|_| Call::raw(item.clone())).collect();
+    let forged = Some(vec![support::forged_token(TENANT); 3]);
+    assert_eq!(cost_of(&warm().await, &items, forged, 202).await, Cost { signatures: 3, ..NOTHING });
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_keyring_it_is_asked_for_once_in_a_request() {
+    let world = World::new();
+    world.fault("read_keyring", Fault::Fails);
+    let lifecycle = Call::raw(json!({"tenantId": TENANT, "clientState": CLIENT_STATE, "lifecycleEvent": "missed"}));
+    assert_eq!(world.deliver(&[Call::new("call-1"), lifecycle]).await, 503);
+    assert_eq!(world.calls("read_keyring"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_wrong_client_states_holds_no_instance_up() {
     let world = warm().await;
     for index in 0..200 {
