@@ -229,9 +229,16 @@ fn flood() -> Value {
         "ten thousand items with a wrong client state": tiny(10_000, json!({"tenantId": TENANT, "resource": "x", "clientState": "wrong"})),
         "ten thousand numbers": tiny(10_000, json!(7)),
         "lifecycle with a wrong client state": collection(&[lifecycle], &[]),
+        "probe without proof": probe().to_string(),
         "no JSON": "x".repeat(1000),
         "too large": "x".repeat(5 * 1024 * 1024),
     })
+}
+
+/// A probe as a forger could make it.
+fn probe() -> Value {
+    let content = call("junk")["encryptedContent"].clone();
+    json!({"probe": {"sentAt": Timestamp::now().to_string(), "encryptedContent": content, "proof": "AAAA"}})
 }
 
 /// How long each kind of junk keeps an instance that is warm and has nothing else to do, in microseconds: the median of five.

@@ -22,6 +22,9 @@ pub const FRESH_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// client state, and would be turned away for good.
 pub const BETWEEN_READS: SignedDuration = SignedDuration::from_millis(200);
 
+/// After a reading that failed, the keyring at hand serves for this long before another is tried: each would keep a call waiting.
+const BETWEEN_ATTEMPTS: SignedDuration = SignedDuration::from_secs(10);
+
 /// How often in a minute the keyring is read for what nobody vouches for yet.
 const DOUBTFUL_READS: usize = 5;
 
@@ -45,6 +48,8 @@ struct Held {
     read_at: Timestamp,
     /// When it was asked for: it is as new as a request that arrived then can want it.
     asked_at: Timestamp,
+    /// When it was tried in vain to read it again.
+    failed_at: Option<Timestamp>,
 }
 
 impl KeyringCache {
@@ -80,14 +85,17 @@ impl KeyringCache {
     ) -> Result<Arc<Keyring>, KeyringUnavailable> {
         let mut held = self.held.lock().await;
         match &*held {
-            Some(held) if age(held, now) < limit => return Ok(held.keyring.clone()),
+            Some(held) if since(held.read_at, now) < limit || held.has_failed_lately(now) => {
+                return Ok(held.keyring.clone());
+            }
             _ => {}
         }
         let read = self.read(reader, now, deadline).await;
-        match (read, &*held) {
+        match (read, &mut *held) {
             (Ok(new), _) => Ok(held.insert(new).keyring.clone()),
             (Err(error), Some(old)) => {
                 tracing::warn!(%error, "working on with an older keyring");
+                old.failed_at = Some(now);
                 Ok(old.keyring.clone())
             }
             (Err(error), None) => Err(error),
@@ -108,7 +116,7 @@ impl KeyringCache {
         let mut held = self.held.lock().await;
         let wait = match &*held {
             Some(held) if held.asked_at >= now => return Ok(held.keyring.clone()),
-            Some(held) => BETWEEN_READS.saturating_sub(age(held, now)).max(SignedDuration::ZERO),
+            Some(held) => BETWEEN_READS.saturating_sub(since(held.read_at, now)).max(SignedDuration::ZERO),
             None => SignedDuration::ZERO,
         };
         sleep_until(deadline.min(Instant::now() + wait.unsigned_abs())).await;
@@ -142,7 +150,7 @@ impl KeyringCache {
         let read = timeout_at(deadline, reader.read_keyring()).await.unwrap_or(Err(CallFailed::late()));
         let text = read.map_err(|error| self.unavailable(error.to_string()))?;
         let keyring = Keyring::from_json(&text).map_err(|error| self.unavailable(error.to_string()))?;
-        Ok(Held { keyring: Arc::new(keyring), read_at: now, asked_at: now })
+        Ok(Held { keyring: Arc::new(keyring), read_at: now, asked_at: now, failed_at: None })
     }
 
     fn unavailable(&self, reason: String) -> KeyringUnavailable {
@@ -150,10 +158,16 @@ impl KeyringCache {
     }
 }
 
+impl Held {
+    fn has_failed_lately(&self, now: Timestamp) -> bool {
+        self.failed_at.is_some_and(|failed_at| since(failed_at, now) < BETWEEN_ATTEMPTS)
+    }
+}
+
 /// A clock that was set back makes a keyring old, never young for ever.
-fn age(held: &Held, now: Timestamp) -> SignedDuration {
-    let age = now.duration_since(held.read_at);
-    if age.is_negative() { SignedDuration::MAX } else { age }
+fn since(then: Timestamp, now: Timestamp) -> SignedDuration {
+    let time = now.duration_since(then);
+    if time.is_negative() { SignedDuration::MAX } else { time }
 }
 
 #[cfg(test)]
@@ -209,10 +223,16 @@ mod tests {
     async fn a_stale_one_is_better_than_none() {
         let (cache, reader) = answers(&[GOOD, DOWN, Some(Ok("{")), None]);
         cache.get(&reader, NOW, soon()).await.unwrap();
-        for _ in 0..3 {
-            assert!(cache.get(&reader, NOW + SignedDuration::from_hours(1), soon()).await.is_ok());
+        let hour = SignedDuration::from_hours(1);
+        for (seconds, expected) in [(0, 2), (1, 2), (9, 2), (10, 3), (19, 3), (20, 4), (29, 4)] {
+            assert!(cache.get(&reader, NOW + hour + SignedDuration::from_secs(seconds), soon()).await.is_ok());
+            assert_eq!(reads(&reader), expected, "after {seconds} s");
         }
-        assert_eq!(reads(&reader), 4);
+        let (cache, reader) = answers(&[GOOD, DOWN, GOOD]);
+        for (time, expected) in [(SignedDuration::ZERO, 1), (hour, 2), (hour + BETWEEN_ATTEMPTS, 3), (hour * 2, 4)] {
+            cache.get(&reader, NOW + time, soon()).await.unwrap();
+            assert_eq!(reads(&reader), expected, "after {time}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
