@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down check preview test soak storm load fuzz lint sbom build prerequisites
+.PHONY: help demo dial down check preview test soak storm load fuzz faults lint sbom build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
@@ -17,6 +17,7 @@ help:
 	@echo "make storm            10,000 calls on a virtual clock while everything fails at random (CALLS=..., SEED=..., SECOND_WAY=1)"
 	@echo "make load             real calls among a flood of junk, on this machine: all must alert within 3 s (RATE=300 SECONDS=20)"
 	@echo "make fuzz             inputs made to break the rules, a minute for each target (TARGET=..., SECONDS=...)"
+	@echo "make faults           docs/faults.md from the fault matrix in tests/e2e/fault_rows.py"
 	@echo "make lint             formatting, lints, documentation, template, licences, unused dependencies"
 	@echo "make sbom             what the deployed functions are made of, as CycloneDX in sbom/ (ARCH=x86_64 for the other processor)"
 	@echo "make build            both functions for this machine; ARCH=arm64 or ARCH=x86_64 for another"
@@ -54,6 +55,9 @@ storm:
 
 fuzz: prerequisites
 	@sh local/fuzz.sh "$(TARGET)" $(or $(SECONDS),60)
+
+faults:
+	@$(PYTHON) local/fault_document.py
 
 lint: prerequisites
 	@sh local/lint.sh

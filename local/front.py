@@ -15,8 +15,7 @@ Under `/_local/` it has an interface of its own, JSON over HTTP:
 
     GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
     GET    /_local/calls                             which calls of AWS were made: who, what, on which resource
-    POST   /_local/faults                            {"service": "dynamodb", "status": 503}, {"service": "sns", "hangSeconds": 10};
-                                                     for sns and sts also a "code"; with "region" in that Region only
+    POST   /_local/faults                            {"service": "dynamodb", "mode": "throttling", "times": 2}; faults.py says what there is
     DELETE /_local/faults                            everything works again
     POST   /_local/pager/{name}                      the address of an http subscriber
     POST   /_local/pagerduty                         PagerDuty's Events API v2
@@ -31,8 +30,11 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import re
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -42,12 +44,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 
+import faults
 import web_identity
 from calls import Calls
 
-API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?(?::\d+)?$")
+# As AWS knows an API, and as the emulator does and the Graph simulator asks for it.
+API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.(?:[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|localhost)(?::\d+)?$")
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request")
-QUERY_SERVICES = {"sns", "sts"}
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "host"}
 EMAIL_FOOTER = (
     "\n\n--\nIf you wish to stop receiving notifications from this topic, please click or visit the link below to "
@@ -72,35 +75,6 @@ class Deliveries:
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) > number, timeout=wait)
             return self._items[number:]
-
-
-class Faults:
-    """Which services are out of order, and how."""
-
-    def __init__(self) -> None:
-        self._faults: list[dict] = []
-        self._lock = threading.Lock()
-
-    def add(self, fault: dict) -> None:
-        with self._lock:
-            self._faults.append(dict(fault))
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
-
-    def hit(self, service: str, action: str, region: str = "") -> dict | None:
-        """The fault that this call meets, counted down if it has a number of `times`."""
-        with self._lock:
-            for fault in self._faults:
-                if fault["service"] != service or fault.get("action", action) != action or fault.get("region", region) != region:
-                    continue
-                if "times" in fault:
-                    fault["times"] -= 1
-                    if fault["times"] <= 0:
-                        self._faults.remove(fault)
-                return fault
-        return None
 
 
 class Upstream:
@@ -164,9 +138,10 @@ class Front:
     def __init__(self, upstream: Upstream, address: str) -> None:
         self.upstream = upstream
         self.functions = self.owners_client("lambda")
+        self.address = address
         self.issuer = web_identity.Issuer(f"{address}/_local/issuer")
         self.deliveries = Deliveries()
-        self.faults = Faults()
+        self.faults = faults.Faults()
         self.calls = Calls()
 
     def sns(self, topic_arn: str):
@@ -294,21 +269,22 @@ class Handler(BaseHTTPRequestHandler):
 
         signed = CREDENTIAL.search(self.headers.get("Authorization", ""))
         service = signed["service"] if signed else "execute-api" if api else ""
-        text = body.decode("utf-8", "replace") if service in QUERY_SERVICES else ""
+        text = body.decode("utf-8", "replace") if service in faults.QUERY_SERVICES else ""
         form = dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
         action = form.get("Action") or self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         if signed:
             front.calls.add(signed["key"], service, action, form, body)
-        if fault := front.faults.hit(service, action, signed["region"] if signed else ""):
-            if "hangSeconds" in fault:
-                # Neither an answer nor an effect.
-                time.sleep(fault["hangSeconds"])
-                self.close_connection = True
-            else:
-                self.answer_fault(service, fault)
+        fault = front.faults.hit(service, action, signed["region"] if signed else "")
+        if fault and fault["mode"] not in faults.EFFECTIVE:
+            self.strike(fault, service, signed["key"] if signed else "")
             return
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
+        if fault:
+            self.strike(fault, service, signed["key"] if signed else "")
+            if status == 200 and action in ("Publish", "PublishBatch"):
+                front.published(form, answer, accepted_at)
+            return
         if status == 200 and action == "GetSecretValue" and json.loads(answer).get("SecretString") == "":
             self.answer_json(400, {
                 "__type": "ResourceNotFoundException",
@@ -322,15 +298,24 @@ class Handler(BaseHTTPRequestHandler):
         if status == 200 and action in ("Publish", "PublishBatch"):
             front.published(form, answer, accepted_at)
 
-    def answer_fault(self, service: str, fault: dict) -> None:
-        if service in QUERY_SERVICES:
-            body = (
-                f"<ErrorResponse><Error><Type>Receiver</Type><Code>{fault.get('code', 'InternalError')}</Code>"
-                "<Message>out of order</Message></Error><RequestId>0</RequestId></ErrorResponse>"
-            )
-            self.answer(fault["status"], [("Content-Type", "text/xml")], body.encode())
+    def strike(self, fault: dict, service: str, access_key: str) -> None:
+        """Gives the caller what the fault has for it."""
+        if fault["mode"] in ("killed", "killedAfter"):
+            faults.kill_callers(self.front.address, access_key)
+        if fault["mode"] in ("down", "lost", "killed", "killedAfter"):
+            self.reset()
+        elif fault["mode"] == "slow":
+            time.sleep(fault.get("hangSeconds", 10))
+            self.close_connection = True
         else:
-            self.answer_json(fault["status"], {"__type": "InternalServerError", "message": "out of order"})
+            status, kind, body = faults.answer(service, fault)
+            self.answer(status, [("Content-Type", kind)], body)
+
+    def reset(self) -> None:
+        """Ends the connection in the middle, as a machine that goes down does: with a reset, without a farewell."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
+        self.close_connection = True
 
     def answer_json(self, status: int, value: object) -> None:
         self.answer(status, [("Content-Type", "application/json")], json.dumps(value).encode())

@@ -92,7 +92,7 @@ class System:
     # Outages
 
     def fault(self, service: str, **how: object) -> None:
-        """Puts a service out of order for the functions: `status=503`, or `hangSeconds=10`; `times=1` for one call only."""
+        """Puts a service out of order for the functions: `mode="throttling"`, or as `faults.py` has it; `times=1` for one call only."""
         call("POST", f"{self.description['front']}/_local/faults", {"service": service, **how})
 
     def repair(self) -> None:

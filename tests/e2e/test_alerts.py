@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import datetime
 
 import pytest
-
-
-def alerts_in(system, queue: str) -> list[dict]:
-    """The alert documents in a queue now. A publication is in its queues before the notification is answered."""
-    documents = []
-    while messages := system.receive(queue):
-        documents += [json.loads(message["Message"]) for message in messages]
-    return documents
-
-
-def retry(system, call_id: str) -> dict:
-    """Moves Graph's clock to the call's next delivery attempt, and waits until nothing is left to be delivered."""
-    delivery = system.inspect(f"calls/{call_id}")["deliveries"][0]
-    now = datetime.fromisoformat(system.inspect("clock")["now"])
-    wait = (datetime.fromisoformat(delivery["nextAttemptAt"]) - now).total_seconds()
-    system.control("clock", seconds=max(0, math.ceil(wait)))
-    return system.inspect(f"calls/{call_id}?wait=settled")
+from dialling import alerts_in, make_cold, retry
 
 
 @pytest.mark.parametrize(
@@ -210,11 +193,3 @@ def texts_about(watch, word: str) -> list[dict]:
     """The email and the text message that have this word at the front."""
     front = {"email": "subject", "sms": "body"}
     return [watch.wait_for(lambda item: item["protocol"] == kind and word in item[front[kind]])[0] for kind in front]
-
-
-def make_cold(system) -> None:
-    """Makes the receiver's next invocation a new process, as a change of its configuration does on AWS."""
-    client = system.client("lambda")
-    name = system.outputs["ReceiverFunctionName"]
-    environment = client.get_function_configuration(FunctionName=name)["Environment"]
-    client.update_function_configuration(FunctionName=name, Environment=environment)

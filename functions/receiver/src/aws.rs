@@ -10,7 +10,10 @@ use aws_sdk_sns::{
 };
 use emergency_alert::Start;
 use graph_notifications::{SigningKeys, TenantId};
-use graph_subscriptions::{LoginEndpoint, http, signing_keys, signing_keys::TokenVersion};
+use graph_subscriptions::{
+    LoginEndpoint, http, signing_keys,
+    signing_keys::{SigningKeysError, TokenVersion},
+};
 use jiff::Timestamp;
 use lambda_edge::{event::BusEvent, publication::Publication, topic::TopicClients};
 use tokio::sync::OnceCell;
@@ -94,7 +97,12 @@ impl FetchSigningKeys for Aws {
                 Ok(keys)
             }
             // Without one of the documents a key may seem unknown that is not, unless Entra says that there is none.
-            (Ok(keys), Err(error)) | (Err(error), Ok(keys)) if !error.is_retryable() => Ok(keys),
+            (Ok(keys), Err(error @ SigningKeysError::Status(_)))
+            | (Err(error @ SigningKeysError::Status(_)), Ok(keys))
+                if !error.is_retryable() =>
+            {
+                Ok(keys)
+            }
             (Err(error), _) | (_, Err(error)) => Err(CallFailed(error.to_string())),
         }
     }
@@ -119,9 +127,16 @@ fn key(hash: &str, sort: &str) -> HashMap<String, AttributeValue> {
 
 impl Aws {
     async fn get(&self, hash: &str, sort: &str) -> Result<Option<HashMap<String, AttributeValue>>, CallFailed> {
+        let key = key(hash, sort);
         let request = self.dynamodb.get_item().table_name(&self.state_table_name).consistent_read(true);
-        let answer = request.set_key(Some(key(hash, sort))).send().await.map_err(|error| failed("GetItem", &error))?;
-        Ok(answer.item)
+        let answer = request.set_key(Some(key.clone())).send().await.map_err(|error| failed("GetItem", &error))?;
+        match answer.item {
+            // What is taken for an alert's mark keeps the alert from going out.
+            Some(item) if key.iter().any(|(name, value)| item.get(name) != Some(value)) => {
+                Err(CallFailed("GetItem: another item than the one asked for".to_owned()))
+            }
+            item => Ok(item),
+        }
     }
 
     async fn put(&self, mut item: HashMap<String, AttributeValue>, until: Timestamp) -> Result<(), CallFailed> {
@@ -174,7 +189,8 @@ impl Publish for Aws {
     async fn publish(&self, topic_arn: &str, messages: &[&Publication]) -> Vec<Result<(), CallFailed>> {
         if let [message] = messages {
             let published = message.publish(self.sns.of(topic_arn), topic_arn).await;
-            vec![published.map(drop).map_err(|error| failed("Publish", &error))]
+            let published = published.map_err(|error| failed("Publish", &error)).map(|taken| taken.message_id);
+            vec![published.and_then(|id| id.map(drop).ok_or_else(|| CallFailed("Publish: no message id".to_owned())))]
         } else {
             self.publish_batch(topic_arn, messages).await
         }

@@ -107,6 +107,7 @@ impl<O: Outside> Receiver<O> {
         let handed_over = publish_new(read.alerts, &self.config, &self.outside, &schedule).await;
 
         let mut tally = Tally::new(sorted.undecided + read.undecided, sorted.lifecycle.len());
+        tally.keyring_failures = self.keyring_cache.take_failures();
         let calls: Vec<BusEvent> =
             handed_over.published.iter().map(|outgoing| BusEvent::emergency_call(&outgoing.alert)).collect();
         let mut others = Vec::new();

@@ -1,6 +1,9 @@
 //! The keyring in memory, between invocations.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use graph_notifications::Keyring;
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +44,7 @@ pub struct KeyringCache {
     secret_id: String,
     held: Mutex<Option<Held>>,
     doubtful_reads: PerMinute,
+    failures: AtomicUsize,
 }
 
 struct Held {
@@ -56,7 +60,17 @@ impl KeyringCache {
     /// An empty cache of the secret's keyring. The id is for messages.
     #[must_use]
     pub fn new(secret_id: String) -> Self {
-        Self { secret_id, held: Mutex::new(None), doubtful_reads: PerMinute::new(DOUBTFUL_READS) }
+        Self {
+            secret_id,
+            held: Mutex::new(None),
+            doubtful_reads: PerMinute::new(DOUBTFUL_READS),
+            failures: AtomicUsize::new(0),
+        }
+    }
+
+    /// How often the keyring could not be read since this was last asked. Whoever has an older one does not notice.
+    pub fn take_failures(&self) -> usize {
+        self.failures.swap(0, Ordering::Relaxed)
     }
 
     /// The keyring, read anew if it is stale. If that fails, the stale one: its keys still open what Graph sends.
@@ -147,9 +161,24 @@ impl KeyringCache {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Held, KeyringUnavailable> {
+        let read = self.read_uncounted(reader, now, deadline).await;
+        self.failures.fetch_add(usize::from(read.is_err()), Ordering::Relaxed);
+        read
+    }
+
+    async fn read_uncounted(
+        &self,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Held, KeyringUnavailable> {
         let read = timeout_at(deadline, reader.read_keyring()).await.unwrap_or(Err(CallFailed::late()));
         let text = read.map_err(|error| self.unavailable(error.to_string()))?;
         let keyring = Keyring::from_json(&text).map_err(|error| self.unavailable(error.to_string()))?;
+        // It would take every notification for a stranger's.
+        if keyring.client_states.is_empty() {
+            return Err(self.unavailable("it holds no client state".to_owned()));
+        }
         Ok(Held { keyring: Arc::new(keyring), read_at: now, asked_at: now, failed_at: None })
     }
 
@@ -172,8 +201,6 @@ fn since(then: Timestamp, now: Timestamp) -> SignedDuration {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tokio::time::Duration;
     use zeroize::Zeroizing;
 
@@ -195,7 +222,8 @@ mod tests {
         }
     }
 
-    const GOOD: Option<Result<&str, &str>> = Some(Ok(r#"{"version":1}"#));
+    const GOOD: Option<Result<&str, &str>> =
+        Some(Ok(r#"{"version":1,"clientStates":[{"id":"s1","value":"x","createdAt":"2026-01-01T00:00:00Z"}]}"#));
     const DOWN: Option<Result<&str, &str>> = Some(Err("down"));
 
     fn answers(answers: &[Option<Result<&'static str, &'static str>>]) -> (KeyringCache, Answers) {
@@ -228,6 +256,7 @@ mod tests {
             assert!(cache.get(&reader, NOW + hour + SignedDuration::from_secs(seconds), soon()).await.is_ok());
             assert_eq!(reads(&reader), expected, "after {seconds} s");
         }
+        assert_eq!((cache.take_failures(), cache.take_failures()), (3, 0));
         let (cache, reader) = answers(&[GOOD, DOWN, GOOD]);
         for (time, expected) in [(SignedDuration::ZERO, 1), (hour, 2), (hour + BETWEEN_ATTEMPTS, 3), (hour * 2, 4)] {
             cache.get(&reader, NOW + time, soon()).await.unwrap();
@@ -237,7 +266,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_any_the_secret_is_named_and_its_text_is_not() {
-        for (answer, reason) in [(DOWN, "down"), (None, "no answer in time"), (Some(Ok("{\"hunter2")), "line 1")] {
+        for (answer, reason) in [
+            (DOWN, "down"),
+            (None, "no answer in time"),
+            (Some(Ok("{\"hunter2")), "line 1"),
+            (Some(Ok("{\"version\":1}")), "no client state"),
+        ] {
             let (cache, reader) = answers(&[answer]);
             let message = cache.get(&reader, NOW, soon()).await.unwrap_err().to_string();
             assert!(message.contains("the-secret") && message.contains(reason), "{message}");

@@ -58,6 +58,7 @@ pub(crate) struct Tally {
     pub(crate) starts_failed: usize,
     pub(crate) notes_failed: usize,
     pub(crate) events_failed: usize,
+    pub(crate) keyring_failures: usize,
     lifecycle: usize,
     rejected_with_client_state: usize,
     rejected: BTreeMap<String, usize>,
@@ -121,6 +122,7 @@ impl Tally {
                 handed_over.lookups_failed + self.marks_failed + self.starts_failed + self.notes_failed,
             ),
             ("CallEventsNotPut", self.events_failed),
+            ("KeyringFailures", self.keyring_failures),
         ] {
             metrics = metrics.with(name, Unit::Count, value);
         }

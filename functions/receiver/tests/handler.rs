@@ -384,6 +384,7 @@ async fn a_keyring_that_was_read_once_outlives_the_secret() {
     world.later(3600);
     assert_eq!(world.deliver(&[Call::new("call-2")]).await, 202);
     assert_eq!(world.published().len(), 2);
+    assert_eq!(world.metric("KeyringFailures").unwrap()["KeyringFailures"], 1, "but not unnoticed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -620,6 +621,32 @@ async fn whatever_hangs_the_answer_comes_within_two_and_a_half_seconds() {
     assert_eq!(world.deliver_with(&calls, Some(vec![support::token_of_new_key(TENANT)])).await, 202);
     assert!(start.elapsed().as_millis() < 2500, "{:?}", start.elapsed());
     assert_eq!(world.published().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_five_minutes_off_changes_nothing() {
+    for seconds in [-299, 299] {
+        let world = World::new();
+        world.later(seconds);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        let document = world.published()[0].document();
+        assert_eq!((&document["verified"], &document["degraded"]), (&json!(true), &json!(false)), "{seconds} s");
+        world.later(-2 * seconds);
+        assert_eq!(world.deliver(&[Call::new("call-1"), Call::new("call-2")]).await, 202);
+        assert_eq!(world.published().len(), 2, "what was published is known whatever the clock says");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_days_off_turns_calls_away_and_says_so() {
+    for (days, reason) in [(-2, "TokenNotYetValid"), (2, "TokenExpired")] {
+        let world = World::new();
+        world.later(days * 86_400);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert!(world.published().is_empty());
+        assert_eq!(world.metric("RejectedWithClientState").unwrap()["RejectedWithClientState"], 1);
+        assert_eq!(world.events("Notification Rejected")[0]["reason"], reason);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,10 +98,13 @@ impl Live {
     async fn put_event(&self, event: &BusEvent) -> Result<(), OutsideError> {
         let sent = self.events.put_events().entries(event.entry(&self.config.bus_name)).send().await;
         let output = sent.map_err(|error| outside("EventBridge", &error))?;
-        // A refused entry comes with the status 200.
-        match output.entries().iter().find_map(|entry| entry.error_code()) {
-            Some(code) => Err(OutsideError(format!("EventBridge: {code}"))),
-            None => Ok(()),
+        // A refused entry comes with the status 200, and only the event's id says that it was taken.
+        match output.entries().first() {
+            Some(entry) if entry.event_id().is_some() => Ok(()),
+            entry => {
+                let code = entry.and_then(|entry| entry.error_code()).unwrap_or("no event id");
+                Err(OutsideError(format!("EventBridge: {code}")))
+            }
         }
     }
 
@@ -631,7 +634,9 @@ mod tests {
             (&json!("teams-emergency-alerts"), &json!("Subscription Health"))
         );
         assert_eq!(entry["EventBusName"], "bus");
-        let (live_bus, _) = live(200, json!({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "Throttled"}]})).await;
-        assert!(live_bus.put_health(&health).await.is_err());
+        for refused in [json!([{"ErrorCode": "Throttled"}]), json!([])] {
+            let (live_bus, _) = live(200, json!({"FailedEntryCount": 0, "Entries": refused})).await;
+            assert!(live_bus.put_health(&health).await.is_err());
+        }
     }
 }

@@ -6,11 +6,13 @@ use lambda_edge::metrics::{Metrics, Unit};
 use crate::report::{Outcome, Report};
 
 /// The lines for a run: `SubscriptionSecondsRemaining` for each policy (0 if it has no subscription), and for the run
-/// `RenewalFailures` (policies that failed), `SubscriptionsLost`, and `Problems` (what went wrong besides).
+/// `RenewalFailures` (policies that failed), `SubscriptionsLost`, and `Problems` (what went wrong besides, strays that stay
+/// included).
 #[must_use]
 pub fn lines(report: &Report, function_name: &str, now: Timestamp) -> Vec<String> {
     let failures = report.policies.iter().filter(|policy| policy.outcome == Outcome::Failed).count();
     let lost = report.policies.iter().filter(|policy| policy.lost.is_some()).count();
+    let strays = report.strays.iter().filter(|stray| !stray.deleted).count();
     let of_policies =
         report.policies.iter().map(|policy| {
             Metrics::of_function(function_name)
@@ -20,6 +22,6 @@ pub fn lines(report: &Report, function_name: &str, now: Timestamp) -> Vec<String
     let of_run = Metrics::of_function(function_name)
         .with("RenewalFailures", Unit::Count, failures)
         .with("SubscriptionsLost", Unit::Count, lost)
-        .with("Problems", Unit::Count, report.problems.len());
+        .with("Problems", Unit::Count, report.problems.len() + strays);
     of_policies.chain([of_run]).map(|metrics| metrics.line(now)).collect()
 }

@@ -291,6 +291,16 @@ async fn strays_with_our_address_are_deleted_and_their_records_forgotten() {
 }
 
 #[tokio::test]
+async fn strays_that_cannot_be_deleted_at_once_are_deleted_a_moment_later() {
+    let fake = settled("Global").await;
+    fake.hold("stray", &policy("Gone"), URL, "x");
+    fake.fault("delete", "", Fault::Refuses(GraphErrorKind::Unavailable));
+    let report = fake.run(&config("Global")).await;
+    assert!(report.ok && report.strays[0].deleted, "{report:?}");
+    assert_eq!((fake.ids(), fake.called("delete")), (vec!["new-4".to_owned()], 2));
+}
+
+#[tokio::test]
 async fn of_several_the_known_one_stays() {
     let fake = settled("Global").await;
     fake.hold("longer", &policy("Global"), URL, "who knows");
@@ -691,6 +701,69 @@ async fn a_drill_is_sent_by_itself_and_once() {
     assert!(diagnostic.error_message.starts_with("the drill for AlertTopic was not sent: SNS is down"));
     assert!(sent(json!({"action": "drill", "topic": "Alert"})).await.is_err());
     assert_eq!(fake.called("publish"), 2);
+}
+
+/// A situation in which a run makes a certain call to Graph.
+type Situation = (&'static str, fn(&Fake));
+
+const SITUATIONS: [Situation; 4] = [
+    ("list", |_| {}),
+    ("renew", |_| {}),
+    ("create", |fake| fake.state.borrow_mut().held.retain(|held| held.subscription.resource.contains("Global"))),
+    ("delete", |fake| fake.hold("stray", &policy("Gone"), URL, "x")),
+];
+
+/// The value of a metric in the lines that the last run has left.
+fn metric(fake: &Fake, name: &str) -> i64 {
+    let state = fake.state.borrow();
+    let mut lines = state.lines.iter().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find_map(|line| line[name].as_i64()).unwrap()
+}
+
+#[tokio::test]
+async fn what_graph_does_not_do_for_a_whole_run_is_counted_and_the_next_run_does_it() {
+    let config = config("Global,Warehouse");
+    for (operation, prepare) in SITUATIONS {
+        for kind in [
+            GraphErrorKind::Transport,
+            GraphErrorKind::Throttled,
+            GraphErrorKind::Unavailable,
+            GraphErrorKind::Forbidden,
+            GraphErrorKind::Unauthorized,
+            GraphErrorKind::Invalid,
+            GraphErrorKind::Unexpected,
+        ] {
+            let fake = settled("Global,Warehouse").await;
+            prepare(&fake);
+            let before = fake.ids();
+            (0..100).for_each(|_| fake.fault(operation, "", Fault::Refuses(kind)));
+            let report = fake.run(&config).await;
+            assert!(!report.ok, "{operation}, {kind:?}: {report:?}");
+            let counted = if operation == "delete" { "Problems" } else { "RenewalFailures" };
+            assert!(metric(&fake, counted) > 0, "{operation}, {kind:?}: {report:?}");
+            assert_eq!(fake.ids(), before, "{operation}, {kind:?}: nothing that works is given up");
+            fake.state.borrow_mut().faults.clear();
+            fake.advance(QUARTER);
+            let report = fake.run(&config).await;
+            assert!(report.ok, "{operation}, {kind:?}: {report:?}");
+            fake.assert_sound(&config);
+            assert_eq!(fake.ids().len(), 2, "{operation}, {kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_graph_did_without_saying_so_is_not_done_twice() {
+    let config = config("Global,Warehouse");
+    for (operation, prepare) in SITUATIONS {
+        let fake = settled("Global,Warehouse").await;
+        prepare(&fake);
+        fake.fault(operation, "", Fault::AnswerLost);
+        let report = fake.run(&config).await;
+        assert!(report.ok, "{operation}: {report:?}");
+        fake.assert_sound(&config);
+        assert_eq!(fake.ids().len(), 2, "{operation}");
+    }
 }
 
 /// Runs that die before or after each of their steps, in each of these situations: the next run repairs what they left.

@@ -1,6 +1,7 @@
 //! Faults on demand: the next answers of an operation fail, get lost, or come late.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,16 @@ pub enum Effect {
         #[serde(default)]
         retry_after_seconds: Option<u32>,
     },
+    /// Nothing is done, and the connection closes without an answer.
+    Drop,
+    /// Nothing is done, and this is answered as if it were.
+    Answer {
+        /// Text as it is, anything else as JSON.
+        body: Value,
+        /// The HTTP status.
+        #[serde(default = "ok")]
+        status: u16,
+    },
     /// It is done, but the connection closes without an answer.
     DropAnswer,
     /// It is done after this long, in real time.
@@ -53,6 +64,10 @@ pub enum Effect {
         /// Milliseconds.
         milliseconds: u64,
     },
+}
+
+fn ok() -> u16 {
+    200
 }
 
 /// A fault that waits for its operation.
@@ -151,5 +166,8 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(lasting.times, None);
+        let wrong: Fault =
+            from_value(json!({ "operation": "token", "effect": "answer", "body": {"value": []} })).unwrap();
+        assert_eq!(wrong.effect, Effect::Answer { body: json!({"value": []}), status: 200 });
     }
 }

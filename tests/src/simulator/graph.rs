@@ -246,7 +246,9 @@ async fn shake_hands(world: &World, url: &str) -> Result<(), GraphError> {
             tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
             handshake::validate(&world.outbound, url).await
         }
-        Some(Effect::Fail { .. } | Effect::DropAnswer) => Err(HandshakeError::TimedOut),
+        Some(Effect::Fail { .. } | Effect::Drop | Effect::Answer { .. } | Effect::DropAnswer) => {
+            Err(HandshakeError::TimedOut)
+        }
     };
     outcome.map_err(|error| GraphError::new(400, "ValidationError", error.to_string()))
 }

@@ -554,6 +554,16 @@ async fn faults_fail_or_swallow_answers() {
     let lost = scene.http.post(&url).bearer_auth(&token).json(&scene.body("Global")).send().await;
     assert!(lost.is_err());
     assert_eq!(scene.simulator.subscriptions().len(), 1, "done, though not answered");
+    scene.simulator.add_fault(Fault::next(Operation::CreateSubscription, 1, Effect::Drop));
+    let down = scene.http.post(&url).bearer_auth(&token).json(&scene.body("Warehouse")).send().await;
+    assert!(down.is_err());
+    for (body, text) in [(json!("hello"), "hello"), (json!({"value": []}), r#"{"value":[]}"#)] {
+        let wrong = Effect::Answer { body, status: 200 };
+        scene.simulator.add_fault(Fault::next(Operation::CreateSubscription, 1, wrong));
+        let answer = scene.http.post(&url).bearer_auth(&token).json(&scene.body("Warehouse")).send().await.unwrap();
+        assert_eq!((answer.status(), answer.text().await.unwrap().as_str()), (StatusCode::OK, text));
+    }
+    assert_eq!(scene.simulator.subscriptions().len(), 1, "answered, though not done");
 
     let keys = format!("{}/{TENANT_ID}/discovery/v2.0/keys", scene.simulator.login_endpoint());
     scene.simulator.add_fault(Fault::lasting(

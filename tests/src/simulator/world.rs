@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -134,6 +135,14 @@ impl World {
                 message: message.unwrap_or_else(|| "A simulated fault.".to_owned()),
                 retry_after_seconds,
             }),
+            Some(Effect::Drop) => without_answer(),
+            Some(Effect::Answer { body, status }) => {
+                let status = StatusCode::from_u16(status).unwrap_or_default();
+                match body {
+                    Value::String(text) => (status, text).into_response(),
+                    body => (status, Json(body)).into_response(),
+                }
+            }
             Some(Effect::DropAnswer) => {
                 answer.await;
                 without_answer()

@@ -1,0 +1,462 @@
+"""The fault matrix: what can go wrong around the two functions, and what is expected then.
+
+`ROWS` is all of it as data. `test_faults.py` makes each row happen on the deployed stack, or the row names another test that does
+so, most often in Rust over fakes in virtual time. `docs/faults.md` is written from the same data by `local/fault_document.py`. A dependency and a mode
+without a row is in `IMPOSSIBLE`, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MODES = {
+    "down": "is down",
+    "refusing": "refuses",
+    "throttling": "throttles",
+    "slow": "does not answer",
+    "garbage": "answers garbage",
+    "wrong": "answers something else",
+    "lost": "does it, but the answer is lost",
+    "recovering": "fails at first, then works",
+    "killed": "the function is killed before the call takes effect",
+    "killedAfter": "the function is killed after the call took effect",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A dependency that fails in one way."""
+
+    function: str
+    dependency: str
+    mode: str
+    # What this row has besides other rows with the same mode.
+    variant: str = ""
+    # What the proxy (`service`) or the Graph simulator (`operation`) is told.
+    faults: tuple[dict, ...] = ()
+    # The test that makes the row happen instead: its file and name.
+    test: str = ""
+    # Why the fault moves no metric that has an alarm.
+    unseen: str = ""
+    # Alarms that watch what moves. For a row in Python exactly those of which one datapoint breaches the threshold.
+    alarms: tuple[str, ...] = ()
+    # Alarms that go off because nothing comes any more.
+    silence: tuple[str, ...] = ()
+    # The function's metrics that count the fault, at least so often.
+    metrics: dict[str, int] = field(default_factory=dict)
+    # In words, where the data of a row does not say it.
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        return "-".join(part.replace(" ", "_") for part in (self.function, self.dependency, self.mode, self.variant) if part)
+
+
+@dataclass(frozen=True)
+class Call(Row):
+    """Somebody dials 911 while the fault lasts; then it ends, and Graph retries."""
+
+    # The receiver has just started.
+    cold: bool = False
+    # Graph signs with a key that the keyring does not have yet.
+    new_signing_key: bool = False
+    # How many calls Graph reports in one request.
+    calls: int = 1
+    # How Graph's attempts end while the fault lasts: a status, `5xx`, `unreachable` or `timedOut`.
+    answers: tuple[object, ...] = (202,)
+    # How many alerts each call has raised when the attempts of `answers` are over.
+    alerts: tuple[int, ...] = (1,)
+    verified: bool = True
+    # How many it has raised in the end.
+    total: tuple[int, ...] = (1,)
+    # How many more come if Graph then delivers once more what it has delivered.
+    again: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Run(Row):
+    """The renewer runs while the fault lasts, and once more when it has ended."""
+
+    action: str = "reconcile"
+    # What is done before, so that the run has a reason to make the call: `lost` removes a subscription at Graph, `stray` makes one
+    # that does not belong.
+    before: str = ""
+    # How the run ends: `ok`, `problems`, or the type of the error with which the invocation fails.
+    ends: str = "ok"
+    # How many of the two policies have a live subscription when the run has ended.
+    subscribed: int = 2
+
+
+SECRETS = "Secrets Manager"
+TABLE_READ, TABLE_WRITE, TABLE = "DynamoDB, reading", "DynamoDB, writing", "DynamoDB"
+SNS, BUS = "SNS", "EventBridge"
+SECOND_WAY = "SNS, with a second topic"
+KEYS = "Entra's signing keys"
+WAY_IN = "API Gateway and Lambda"
+CLOCK = "the clock"
+
+
+def aws(service: str, mode: str, **more: object) -> dict:
+    """A fault of an AWS service, for the proxy."""
+    return {"service": service, "mode": mode, **more}
+
+
+def microsoft(operation: str, effect: str, times: int | None = None, **more: object) -> dict:
+    """A fault of Graph or Entra, for the simulator."""
+    return {"operation": operation, "effect": effect, "times": times, **more}
+
+
+REFUSED = ("NotificationsRefused",)
+CRASHED = {"answers": ("5xx",), "alarms": ("NotificationsRefused", "ReceiverErrors")}
+OUTLASTED = "nothing is lost or late: the second attempt succeeds"
+
+WRONG_KEYRING = {"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:x", "Name": "x", "SecretString": '{"version":1}'}
+WRONG_ITEM = {"Item": {"pk": {"S": "alert#another"}, "sk": {"S": "published"}, "expiresAt": {"N": "1"}}}
+NO_MESSAGE = '<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult/></PublishResponse>'
+NO_ENTRIES = (
+    '<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult><Successful/><Failed/>'
+    "</PublishBatchResult></PublishBatchResponse>"
+)
+NO_EVENTS = {"FailedEntryCount": 0, "Entries": []}
+
+TWICE = "twice rather than never"
+
+RECEIVER = [
+    # ------------------------------------------------------------------ the keyring
+    *(
+        Call(
+            "receiver", SECRETS, mode, "a receiver that has just started", cold=True,
+            faults=(aws("secretsmanager", mode, **({"body": WRONG_KEYRING} if mode == "wrong" else {})),),
+            answers=(503,), alerts=(0,), metrics={"NotificationsUndecided": 1, "KeyringFailures": 1},
+            alarms=(*REFUSED, "KeyringOutOfReach"),
+        )
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong", "lost")
+    ),
+    Call("receiver", SECRETS, "recovering", "a receiver that has just started", cold=True,
+         faults=(aws("secretsmanager", "down", times=1),), unseen=OUTLASTED),
+    *(
+        Call("receiver", SECRETS, mode, "while the function starts", cold=True,
+             faults=(aws("secretsmanager", mode, times=1),), alerts=(0,), **CRASHED)
+        for mode in ("killed", "killedAfter")
+    ),
+    Row("receiver", SECRETS, "slow", "a receiver that runs",
+        test="functions/receiver/tests/handler.rs::a_keyring_that_was_read_once_outlives_the_secret",
+        metrics={"KeyringFailures": 1}, alarms=("KeyringOutOfReach",),
+        note="202; the alert: the keyring in memory serves on"),
+
+    # ------------------------------------------------------------------ what was published before
+    *(
+        Call(
+            "receiver", TABLE_READ, mode,
+            faults=(aws("dynamodb", mode, action="GetItem", **({"body": WRONG_ITEM} if mode == "wrong" else {})),),
+            metrics={"StateTableFailures": 1}, alarms=("StateTableFailing",),
+        )
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong", "lost")
+    ),
+    Call("receiver", TABLE_READ, "recovering", faults=(aws("dynamodb", "throttling", action="GetItem", times=1),), unseen=OUTLASTED),
+    *(
+        Call("receiver", TABLE_READ, mode, faults=(aws("dynamodb", mode, action="GetItem", times=1),), alerts=(0,), **CRASHED)
+        for mode in ("killed", "killedAfter")
+    ),
+    *(
+        Call(
+            "receiver", TABLE_WRITE, mode, faults=(aws("dynamodb", mode, action="PutItem"),),
+            metrics={"StateTableFailures": 2}, alarms=("StateTableFailing",),
+            # Only what took effect is remembered.
+            again=(0,) if mode == "lost" else (1,),
+        )
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "lost")
+    ),
+    Call("receiver", TABLE_WRITE, "recovering", faults=(aws("dynamodb", "throttling", action="PutItem", times=1),), unseen=OUTLASTED),
+    Call("receiver", TABLE_WRITE, "killed", faults=(aws("dynamodb", "killed", action="PutItem", times=1),), total=(2,), note=TWICE, **CRASHED),
+    # The mark and the start of the call are written at the same time: either may be the first.
+    Call("receiver", TABLE_WRITE, "killedAfter", faults=(aws("dynamodb", "killedAfter", action="PutItem", times=1),),
+         total=(1, 2), note=TWICE, **CRASHED),
+
+    # ------------------------------------------------------------------ people
+    *(
+        Call(
+            "receiver", SNS, mode, faults=(aws("sns", mode, **({"body": NO_MESSAGE} if mode == "wrong" else {})),),
+            answers=(503,), alerts=(0,), metrics={"AlertsNotPublished": 1}, alarms=REFUSED,
+        )
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong")
+    ),
+    Call("receiver", SNS, "wrong", "three calls in one request", calls=3, faults=(aws("sns", "wrong", body=NO_ENTRIES),),
+         answers=(503,), alerts=(0,), metrics={"AlertsNotPublished": 3}, alarms=REFUSED),
+    Call("receiver", SNS, "lost", "once", faults=(aws("sns", "lost", times=1),), alerts=(2,), total=(2,), note=TWICE,
+         unseen="people have the alert, twice; the log has the attempt that failed"),
+    Call("receiver", SNS, "lost", "every time", faults=(aws("sns", "lost"),), answers=(503,), alerts=(3,), total=(4,),
+         metrics={"AlertsNotPublished": 1}, alarms=REFUSED, note="several times rather than never"),
+    Call("receiver", SNS, "recovering", faults=(aws("sns", "down", times=2),), unseen="the third attempt of the same invocation succeeds"),
+    Call("receiver", SNS, "killed", faults=(aws("sns", "killed", times=1),), alerts=(0,), **CRASHED),
+    Call("receiver", SNS, "killedAfter", faults=(aws("sns", "killedAfter", times=1),), total=(2,), note=TWICE, **CRASHED),
+
+    Row("receiver", SECOND_WAY, "down", "in this Region", metrics={"AlertsPublishedSecondWay": 1}, alarms=("SecondWayUsed",),
+        test="tests/e2e/test_second_way.py::test_what_the_home_region_does_not_take_goes_the_second_way_once",
+        note="202; the alert, from the other Region"),
+    Row("receiver", SECOND_WAY, "slow", "in this Region", metrics={"AlertsPublishedSecondWay": 1}, alarms=("SecondWayUsed",),
+        test="tests/e2e/test_second_way.py::test_what_the_home_region_does_not_take_goes_the_second_way_once",
+        note="202; the alert, from the other Region"),
+    Row("receiver", SECOND_WAY, "slow", "in both Regions", metrics={"AlertsNotPublished": 1}, alarms=("NotificationsRefused",),
+        test="tests/e2e/test_second_way.py::test_only_when_both_ways_fail_graph_is_asked_to_retry", note="503; nothing yet"),
+    Row("receiver", SECOND_WAY, "slow", "in this Region, a test call", metrics={"AlertsNotPublished": 1}, alarms=("NotificationsRefused",),
+        test="tests/e2e/test_second_way.py::test_a_test_call_waits_for_the_home_region", note="503; nothing yet"),
+
+    # ------------------------------------------------------------------ machines
+    *(
+        Call(
+            "receiver", BUS, mode, faults=(aws("events", mode, **({"body": NO_EVENTS} if mode == "wrong" else {})),),
+            metrics={"CallEventsNotPut": 1}, alarms=("CallEventsLost",),
+        )
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong", "lost")
+    ),
+    Call("receiver", BUS, "recovering", faults=(aws("events", "throttling", times=1),), unseen=OUTLASTED),
+    *(
+        Call("receiver", BUS, mode, faults=(aws("events", mode, times=1),), total=(1, 2), note=TWICE, **CRASHED)
+        for mode in ("killed", "killedAfter")
+    ),
+
+    # ------------------------------------------------------------------ a signing key that the keyring lacks
+    *(
+        Call(
+            "receiver", KEYS, mode, variant, cold=True, new_signing_key=True, faults=(microsoft("signingKeys", **how),), verified=False,
+            metrics={"AlertsUnverified": 1}, alarms=("UnverifiedAlerts",),
+        )
+        for mode, variant, how in (
+            ("down", "", {"effect": "drop"}),
+            ("refusing", "", {"effect": "fail", "status": 403}),
+            ("throttling", "", {"effect": "fail", "status": 429, "retryAfterSeconds": 60}),
+            ("slow", "", {"effect": "delay", "milliseconds": 5000}),
+            ("garbage", "", {"effect": "answer", "body": "<html>It works!</html>"}),
+            ("garbage", "one of the two documents", {"effect": "answer", "body": "<html>It works!</html>", "times": 1}),
+            ("wrong", "", {"effect": "answer", "body": {"keys": []}}),
+            ("lost", "", {"effect": "dropAnswer"}),
+            ("recovering", "one of the two documents", {"effect": "drop", "times": 1}),
+        )
+    ),
+    Call("receiver", KEYS, "killed", cold=True, new_signing_key=True, alerts=(0,),
+         faults=(microsoft("signingKeys", "delay", milliseconds=60_000, times=2), {"kill": "receiver"}), **CRASHED),
+
+    # ------------------------------------------------------------------ the way in
+    Call("receiver", WAY_IN, "down", faults=(aws("execute-api", "down"),), answers=("unreachable",), alerts=(0,),
+         unseen="nothing of this stack runs"),
+    Call("receiver", WAY_IN, "refusing", faults=(aws("execute-api", "refusing"),), answers=(403,), alerts=(0,),
+         unseen="a single 403 is below the threshold of ManyRefused"),
+    Call("receiver", WAY_IN, "throttling", "API Gateway", faults=(aws("execute-api", "throttling"),), answers=(429,), alerts=(0,),
+         unseen="a single 429 is below the threshold of ManyRefused"),
+    Call("receiver", WAY_IN, "throttling", "Lambda", faults=(aws("execute-api", "throttling", status=503, code="Service Unavailable"),),
+         answers=(503,), alerts=(0,), alarms=REFUSED),
+    Call("receiver", WAY_IN, "slow", faults=(aws("execute-api", "slow", hangSeconds=4, times=1),), answers=("timedOut",), alerts=(0,),
+         alarms=("AnswersSlow",), note="ten minutes later, since Graph holds back what goes to a slow endpoint"),
+    Call("receiver", WAY_IN, "lost", faults=(aws("execute-api", "lost", times=1),), answers=("unreachable",),
+         unseen="people have the alert, once: the repeated delivery is recognised"),
+    Call("receiver", WAY_IN, "recovering", faults=(aws("execute-api", "down", times=2),), answers=("unreachable", "unreachable"), alerts=(0,),
+         unseen="nothing of this stack runs"),
+    Call("receiver", WAY_IN, "killed", "between two invocations", faults=({"kill": "receiver"},), unseen="the next call starts another process"),
+
+    # ------------------------------------------------------------------ the clock
+    Row("receiver", CLOCK, "wrong", "up to five minutes off",
+        test="functions/receiver/tests/handler.rs::a_clock_that_is_five_minutes_off_changes_nothing",
+        unseen="tokens may be used five minutes early or late", note="202; the alert"),
+    Row("receiver", CLOCK, "wrong", "further off",
+        test="functions/receiver/tests/handler.rs::a_clock_that_is_days_off_turns_calls_away_and_says_so",
+        metrics={"RejectedWithClientState": 1}, alarms=("RejectedWithClientState",),
+        note="202; no alert, since old tokens must not count. AWS keeps this clock"),
+]
+
+# ----------------------------------------------------------------------------------------------------------------- the renewer
+FAILED = {"ends": "NothingRenewed", "metrics": {"RenewalFailures": 2}, "alarms": ("RenewalsFailing", "RenewerErrors")}
+UNWATCHED = {
+    "before": "lost", "ends": "PolicyUnwatched", "subscribed": 1, "metrics": {"RenewalFailures": 1, "SubscriptionsLost": 1},
+    "alarms": ("RenewalsFailing", "RenewerErrors", "SubscriptionsLost", "SubscriptionsRunningOut"),
+}
+PROBLEM = {"ends": "problems", "metrics": {"Problems": 1}, "alarms": ("RenewerProblems",)}
+FOUND_LOST = {"before": "lost", "metrics": {"SubscriptionsLost": 1}, "alarms": ("SubscriptionsLost",)}
+
+ANOTHER_SECRET = {"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:y", "Name": "y", "SecretString": "another secret"}
+SECRET_READ, SECRET_WRITE = "Secrets Manager, reading", "Secrets Manager, writing"
+TOKEN, LIST, CREATE, PATCH, DELETE = "Entra's tokens", "Graph, listing", "Graph, creating", "Graph, renewing", "Graph, deleting"
+DEPLOYMENT = "CloudFormation's answer"
+GARBAGE = "<html>It works!</html>"
+MADE_UP = {
+    "id": "11111111-2222-3333-4444-555555555555", "resource": "communications/adhoc", "changeType": "updated",
+    "notificationUrl": "https://example.com/", "expirationDateTime": "2100-01-01T00:00:00Z",
+}
+# Longer than a run may wait.
+LATER = 600
+
+TESTS = "functions/renewer/src/tests.rs"
+WHOLE_RUN = f"{TESTS}::what_graph_does_not_do_for_a_whole_run_is_counted_and_the_next_run_does_it"
+NOT_TWICE = f"{TESTS}::what_graph_did_without_saying_so_is_not_done_twice"
+AFTER_A_CRASH = f"{TESTS}::after_a_crash_at_any_step_the_next_run_ends_well"
+NEVER_SILENT = "a run that dies counts as an error"
+
+
+def graph(dependency: str, operation: str, refused: dict, **row: object) -> list[Row]:
+    """The rows of one of Graph's operations: those that outlast a run in virtual time, the others on the deployed stack."""
+    lasting = {key: value for key, value in refused.items() if key in ("metrics", "alarms")}
+    return [
+        *(
+            Row("renewer", dependency, mode, "for a whole run", test=WHOLE_RUN, note="tries again with growing pauses, and fails", **lasting)
+            for mode in ("down", "slow")
+        ),
+        Run("renewer", dependency, "refusing", faults=(microsoft(operation, "fail", status=403),), **{**row, **refused}),
+        Run("renewer", dependency, "throttling", "for longer than a run",
+            faults=(microsoft(operation, "fail", status=429, retryAfterSeconds=LATER),), **{**row, **refused}),
+    ]
+
+
+RENEWER = [
+    # ------------------------------------------------------------------ secrets
+    *(
+        Run("renewer", SECRET_READ, mode,
+            faults=(aws("secretsmanager", mode, action="GetSecretValue", **({"body": ANOTHER_SECRET} if mode == "wrong" else {})),), **FAILED)
+        for mode in ("down", "refusing", "throttling", "garbage", "wrong", "lost")
+    ),
+    Run("renewer", SECRET_READ, "recovering", faults=(aws("secretsmanager", "down", action="GetSecretValue", times=2),),
+        unseen="the third attempt succeeds"),
+    *(
+        Run("renewer", SECRET_WRITE, mode, "a new key", action="rotate", faults=(aws("secretsmanager", mode, action="PutSecretValue"),),
+            note="the old key serves on", **PROBLEM)
+        for mode in ("down", "refusing", "throttling", "garbage", "lost")
+    ),
+    Run("renewer", SECRET_WRITE, "recovering", "a new key", action="rotate",
+        faults=(aws("secretsmanager", "throttling", action="PutSecretValue", times=2),), unseen="the third attempt succeeds"),
+
+    # ------------------------------------------------------------------ the state table
+    *(
+        Run("renewer", TABLE, mode, faults=(aws("dynamodb", mode),), note="renews and creates, deletes nothing", **PROBLEM)
+        for mode in ("down", "refusing", "throttling", "garbage", "lost")
+    ),
+    Run("renewer", TABLE, "wrong", "no records", faults=(aws("dynamodb", "wrong", action="Query", body={"Items": [], "Count": 0, "ScannedCount": 0}),),
+        note="replaces what it does not know any more", unseen="every policy has its subscription"),
+    Row("renewer", TABLE, "slow", test=f"{TESTS}::without_the_state_table_it_renews_and_creates_and_deletes_nothing",
+        note="renews and creates, deletes nothing", metrics={"Problems": 1}, alarms=("RenewerProblems",)),
+    Run("renewer", TABLE, "recovering", faults=(aws("dynamodb", "throttling", times=2),), unseen="the third attempt succeeds"),
+
+    # ------------------------------------------------------------------ the event bus, which is told what was lost
+    *(
+        Run("renewer", BUS, mode, faults=(aws("events", mode, **({"body": NO_EVENTS} if mode == "wrong" else {})),),
+            before="lost", ends="problems", metrics={"SubscriptionsLost": 1, "Problems": 1}, alarms=("SubscriptionsLost", "RenewerProblems"),
+            note="the subscription is made anew")
+        for mode in ("down", "refusing", "throttling", "garbage", "wrong", "lost")
+    ),
+    Run("renewer", BUS, "recovering", faults=(aws("events", "down", times=2),), note="the subscription is made anew", **FOUND_LOST),
+
+    # ------------------------------------------------------------------ drills
+    *(
+        Run("renewer", SNS, mode, action="drill", faults=(aws("sns", mode, action="Publish", **({"body": NO_MESSAGE} if mode == "wrong" else {})),),
+            ends="DrillNotSent", alarms=("RenewerErrors",))
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong", "lost")
+    ),
+    Run("renewer", SNS, "recovering", action="drill", faults=(aws("sns", "throttling", action="Publish", times=2),),
+        unseen="the third attempt succeeds"),
+
+    # ------------------------------------------------------------------ Entra
+    Run("renewer", TOKEN, "down", faults=(microsoft("token", "drop"),), note="tries five times, with growing pauses", **FAILED),
+    Run("renewer", TOKEN, "refusing", faults=(microsoft("token", "fail", status=401, code="7000222"),), **FAILED),
+    Run("renewer", TOKEN, "throttling", "for longer than a run",
+        faults=(microsoft("token", "fail", status=429, retryAfterSeconds=LATER),), **FAILED),
+    Run("renewer", TOKEN, "garbage", faults=(microsoft("token", "answer", body=GARBAGE),), **FAILED),
+    Run("renewer", TOKEN, "wrong", faults=(microsoft("token", "answer", body={"token_type": "Bearer"}),), **FAILED),
+    Run("renewer", TOKEN, "lost", "once", faults=(microsoft("token", "dropAnswer", times=1),), unseen=OUTLASTED),
+    Run("renewer", TOKEN, "recovering", faults=(microsoft("token", "drop", times=2),), unseen="the third attempt succeeds"),
+    *(
+        Run("renewer", KEYS, mode, faults=(microsoft("signingKeys", **how),), note="the keys of the last run serve on", **PROBLEM)
+        for mode, how in (
+            ("refusing", {"effect": "fail", "status": 403}),
+            ("garbage", {"effect": "answer", "body": GARBAGE}),
+            ("wrong", {"effect": "answer", "body": {"keys": []}}),
+        )
+    ),
+    Row("renewer", KEYS, "slow", test=f"{TESTS}::slow_signing_keys_hold_up_no_tenant_for_long", metrics={"Problems": 1},
+        alarms=("RenewerProblems",), note="the keys of the last run serve on"),
+    Row("renewer", KEYS, "down", test=f"{TESTS}::signing_keys_that_cannot_be_fetched_stay_and_hold_nothing_back", metrics={"Problems": 1},
+        alarms=("RenewerProblems",), note="the keys of the last run serve on"),
+
+    # ------------------------------------------------------------------ Graph
+    *graph(LIST, "listSubscriptions", FAILED),
+    Run("renewer", LIST, "garbage", faults=(microsoft("listSubscriptions", "answer", body=GARBAGE),), **FAILED),
+    Run("renewer", LIST, "wrong", "an empty list", faults=(microsoft("listSubscriptions", "answer", body={"value": []}, times=1),),
+        note="Graph refuses second subscriptions, and those that were hidden are adopted", **FOUND_LOST | {"before": ""}),
+    Row("renewer", LIST, "lost", test=NOT_TWICE, unseen=OUTLASTED, note="is as ever"),
+    Run("renewer", LIST, "recovering", faults=(microsoft("listSubscriptions", "drop", times=2),), unseen="the third attempt succeeds"),
+
+    *graph(CREATE, "createSubscription", UNWATCHED),
+    Run("renewer", CREATE, "garbage", "once", faults=(microsoft("createSubscription", "answer", body=GARBAGE, status=201, times=1),),
+        note="looks at the list and creates", **FOUND_LOST),
+    Run("renewer", CREATE, "wrong", "an answer without an effect", faults=(microsoft("createSubscription", "answer", body=MADE_UP, status=201, times=1),),
+        subscribed=1, note="notices it in the next run", **FOUND_LOST),
+    Run("renewer", CREATE, "lost", faults=(microsoft("createSubscription", "dropAnswer", times=1),),
+        note="looks at the list and adopts", **FOUND_LOST),
+    Run("renewer", CREATE, "recovering", faults=(microsoft("createSubscription", "drop", times=2),), **FOUND_LOST),
+
+    *graph(PATCH, "updateSubscription", FAILED),
+    Run("renewer", PATCH, "garbage", faults=(microsoft("updateSubscription", "answer", body=GARBAGE),), **FAILED),
+    Row("renewer", PATCH, "wrong", "an answer without an effect", test=f"{TESTS}::a_renewal_that_graph_only_pretends_is_a_problem",
+        note="notices it in the next run", metrics={"Problems": 1}, alarms=("RenewerProblems",)),
+    Run("renewer", PATCH, "lost", "once", faults=(microsoft("updateSubscription", "dropAnswer", times=1),), unseen=OUTLASTED),
+    Run("renewer", PATCH, "recovering", faults=(microsoft("updateSubscription", "drop", times=2),), unseen="the third attempt succeeds"),
+
+    *(
+        Row("renewer", DELETE, mode, test=WHOLE_RUN, note="reports the subscription that stays", metrics={"Problems": 1},
+            alarms=("RenewerProblems",))
+        for mode in ("down", "refusing", "throttling", "slow", "garbage")
+    ),
+    Row("renewer", DELETE, "lost", test=NOT_TWICE, unseen="what is gone already counts as deleted", note="is as ever"),
+    Row("renewer", DELETE, "recovering", test=f"{TESTS}::strays_that_cannot_be_deleted_at_once_are_deleted_a_moment_later",
+        unseen=OUTLASTED, note="is as ever"),
+
+    # ------------------------------------------------------------------ a deployment
+    *(
+        Row("renewer", DEPLOYMENT, mode, test=f"{TESTS}::cloudformation_is_told_until_it_listens", alarms=("RenewerErrors",),
+            note="tells it up to four times, then fails; CloudFormation ends the deployment after its own time")
+        for mode in ("down", "refusing", "throttling", "slow", "recovering")
+    ),
+
+    # ------------------------------------------------------------------ killed, anywhere
+    *(
+        Row("renewer", dependency, mode, test=AFTER_A_CRASH, alarms=("RenewerErrors",), note=NEVER_SILENT)
+        for dependency in (SECRET_READ, SECRET_WRITE, TABLE, BUS, TOKEN, KEYS, LIST, CREATE, PATCH, DELETE)
+        for mode in ("killed", "killedAfter")
+    ),
+
+    # ------------------------------------------------------------------ the clock
+    Run("renewer", CLOCK, "wrong", "hours behind Graph's", before="late", unseen="a subscription lasts for a day, so that hours do not matter"),
+]
+
+IMPOSSIBLE: dict[tuple[str, str, str], str] = {
+    ("receiver", TABLE_WRITE, "wrong"): "nothing in the answer to PutItem is read",
+    ("receiver", KEYS, "killedAfter"): "fetching keys has no effect: as killed before",
+    **{
+        ("receiver", SECOND_WAY, mode): "as with one topic: whatever keeps an alert from being taken sends it the second way"
+        for mode in MODES if mode not in ("down", "slow")
+    },
+    ("receiver", WAY_IN, "garbage"): "API Gateway hands on the function's answer or makes an error of its own",
+    ("receiver", WAY_IN, "wrong"): "API Gateway hands on the function's answer or makes an error of its own",
+    ("receiver", WAY_IN, "killedAfter"): "as the connection that is lost after success",
+    **{
+        ("renewer", dependency, "slow"): "after three attempts of five seconds the same as no connection, as with SNS"
+        for dependency in (SECRET_READ, SECRET_WRITE, BUS)
+    },
+    ("renewer", SECRET_WRITE, "wrong"): "nothing in the answer to PutSecretValue is read",
+    ("renewer", TOKEN, "slow"): "after 40 seconds the same as no connection",
+    ("renewer", KEYS, "throttling"): "the same to the renewer as any other error",
+    ("renewer", KEYS, "lost"): "the same to the renewer as no connection: nothing is changed by asking",
+    ("renewer", KEYS, "recovering"): "the keys are fetched once in a run: the next run recovers",
+    ("renewer", DELETE, "wrong"): "nothing in the answer is read",
+    ("renewer", DEPLOYMENT, "garbage"): "nothing in the answer is read",
+    ("renewer", DEPLOYMENT, "wrong"): "nothing in the answer is read",
+    ("renewer", DEPLOYMENT, "lost"): "told twice: CloudFormation takes the first",
+    ("renewer", SNS, "killed"): "nothing is kept of a drill: whoever asked for it sees that it failed",
+    ("renewer", SNS, "killedAfter"): "nothing is kept of a drill: whoever asked for it sees that it failed",
+    ("renewer", DEPLOYMENT, "killed"): "AWS Lambda runs the function again with the same event",
+    ("renewer", DEPLOYMENT, "killedAfter"): "AWS Lambda runs the function again with the same event",
+}
+
+IMPOSSIBLE |= {
+    (function, CLOCK, mode): "the clock is not called over a network"
+    for function in ("receiver", "renewer") for mode in MODES if mode != "wrong"
+}
+
+ROWS: list[Row] = [*RECEIVER, *RENEWER]
