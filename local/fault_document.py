@@ -148,7 +148,7 @@ def seen(row: Row) -> str:
     """The metrics that move and the alarms that watch them."""
     if row.unseen and not row.silence:
         return f"nothing: {row.unseen}"
-    alarms = ", ".join(f"`{name}`" for name in (*row.alarms, *row.silence))
+    alarms = ", ".join(f"`{name}`" for name in (*row.alarms, *row.silence)) + (", if it lasts" if row.silence else "")
     metrics = ", ".join(f"`{name}`" for name in row.metrics)
     return f"{metrics} → {alarms}" if metrics else alarms
 

@@ -12,7 +12,10 @@ from preview_events import read_yaml
 from processes import until
 
 RESOURCES = read_yaml((Path(__file__).resolve().parents[2] / "template.yaml").read_text())["Resources"]
-ALARMS = {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+ALARMS = {
+    name: each["Properties"] for name, each in RESOURCES.items()
+    if each["Type"] == "AWS::CloudWatch::Alarm" and "MetricName" in each["Properties"]
+}
 COMPARISONS = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,

@@ -108,6 +108,8 @@ def microsoft(operation: str, effect: str, times: int | None = None, **more: obj
 
 REFUSED = ("NotificationsRefused",)
 CRASHED = {"answers": ("5xx",), "alarms": ("NotificationsRefused", "ReceiverErrors")}
+# What the renewer sends through the public address does not come back, or does not arrive.
+PROBED = ("EndpointUnreachable", "ProbesMissing")
 OUTLASTED = "nothing is lost or late: the second attempt succeeds"
 
 WRONG_KEYRING = {"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:x", "Name": "x", "SecretString": '{"version":1}'}
@@ -238,12 +240,10 @@ RECEIVER = [
          faults=(microsoft("signingKeys", "delay", milliseconds=60_000, times=2), {"kill": "receiver"}), **CRASHED),
 
     # ------------------------------------------------------------------ the way in
-    Call("receiver", WAY_IN, "down", faults=(aws("execute-api", "down"),), answers=("unreachable",), alerts=(0,),
-         unseen="nothing of this stack runs"),
-    Call("receiver", WAY_IN, "refusing", faults=(aws("execute-api", "refusing"),), answers=(403,), alerts=(0,),
-         unseen="a single 403 is below the threshold of ManyRefused"),
+    Call("receiver", WAY_IN, "down", faults=(aws("execute-api", "down"),), answers=("unreachable",), alerts=(0,), silence=PROBED),
+    Call("receiver", WAY_IN, "refusing", faults=(aws("execute-api", "refusing"),), answers=(403,), alerts=(0,), silence=PROBED),
     Call("receiver", WAY_IN, "throttling", "API Gateway", faults=(aws("execute-api", "throttling"),), answers=(429,), alerts=(0,),
-         unseen="a single 429 is below the threshold of ManyRefused"),
+         silence=PROBED),
     Call("receiver", WAY_IN, "throttling", "Lambda", faults=(aws("execute-api", "throttling", status=503, code="Service Unavailable"),),
          answers=(503,), alerts=(0,), alarms=REFUSED),
     Call("receiver", WAY_IN, "slow", faults=(aws("execute-api", "slow", hangSeconds=4, times=1),), answers=("timedOut",), alerts=(0,),
@@ -251,7 +251,7 @@ RECEIVER = [
     Call("receiver", WAY_IN, "lost", faults=(aws("execute-api", "lost", times=1),), answers=("unreachable",),
          unseen="people have the alert, once: the repeated delivery is recognised"),
     Call("receiver", WAY_IN, "recovering", faults=(aws("execute-api", "down", times=2),), answers=("unreachable", "unreachable"), alerts=(0,),
-         unseen="nothing of this stack runs"),
+         silence=PROBED),
     Call("receiver", WAY_IN, "killed", "between two invocations", faults=({"kill": "receiver"},), unseen="the next call starts another process"),
 
     # ------------------------------------------------------------------ the clock

@@ -52,9 +52,9 @@ EXPECTED: dict[str, dict[str, int]] = {
     "the receiver is slow": {"AnswersSlow": SOON},
     "the gateway answers 500": {"NotificationsRefused": SOON, "EndpointUnreachable": SOON, "ProbesMissing": SOON},
     "the address cannot be reached": {"EndpointUnreachable": SOON, "ProbesMissing": SOON},
-    "the receiver starts anew and may not read the keyring": {"ProbesMissing": SOON},
-    # What it held in memory serves for five minutes.
-    "the receiver has no key": {"ProbesMissing": 20},
+    "the receiver starts anew and may not read the keyring": {"ProbesMissing": SOON, "KeyringOutOfReach": SOON},
+    # What it held in memory serves on.
+    "the receiver has no key": {"KeyringOutOfReach": SOON},
     "sns takes no alert": {"NotificationsRefused": SOON},
     "sns at home takes no alert": {"SecondWayUsed": SOON},
     "nobody hears the second way": {"NobodyHearsSecondWay": SOON},

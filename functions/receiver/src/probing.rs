@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::{keyring_cache::KeyringCache, outside::ReadKeyring};
 
 /// Opens a probe, and gives the line of metrics that says what came of it: `ProbesReceived`, or `ProbesRejected`. Its sender
-/// is told nothing, so that nobody can ask the receiver which key it has, or make it seem well.
+/// is told nothing, so that nobody can ask the receiver which key it has, or make it seem well. `KeyringFailures` is there,
+/// too: who is probed learns of an unreadable keyring before somebody calls.
 ///
 /// The keyring is not read again for a probe: strangers must not be able to ask for that, and the next probe finds a newer one.
 pub(crate) async fn count(
@@ -31,5 +32,6 @@ pub(crate) async fn count(
             "ProbesRejected"
         }
     };
-    Metrics::of_function(function_name).with(metric, Unit::Count, 1).line(now)
+    let metrics = Metrics::of_function(function_name).with(metric, Unit::Count, 1);
+    metrics.with("KeyringFailures", Unit::Count, keyring_cache.take_failures()).line(now)
 }
