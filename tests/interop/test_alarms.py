@@ -54,6 +54,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "the address cannot be reached": {"EndpointUnreachable": SOON, "ProbesMissing": SOON},
     "the receiver starts anew and may not read the keyring": {"ProbesMissing": SOON, "KeyringOutOfReach": SOON},
     # What it held in memory serves on.
+    "the receiver may no longer read the keyring": {"KeyringOutOfReach": SOON},
     "the receiver has no key": {"KeyringOutOfReach": SOON},
     "sns takes no alert": {"NotificationsRefused": SOON},
     "sns at home takes no alert": {"SecondWayUsed": SOON},
@@ -72,6 +73,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "a subscriber leaves": {"SubscribersLost": SOON},
     "the last subscriber leaves": {"SubscribersLost": SOON, "NobodyHearsAlerts": SOON},
     "nobody hears the alarms any more": {"NobodyHearsAlarms": SOON},
+    # From when AWS counts it: Amazon SNS tries for hours before, EventBridge for half an hour.
     "a subscriber is not reached": {"SubscribersNotReached": SOON},
     "chat is not reached": {"ChatNotReached": SOON},
     "pagerduty takes no call": {"CallsNotDelivered": SOON},

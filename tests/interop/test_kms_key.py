@@ -30,6 +30,7 @@ BY_WAY_OF = {
     "sns:Publish": "sns",
     "sqs:SendMessage": "sqs",
 }
+ROLES = [name for name, each in RESOURCES.items() if each["Type"] == "AWS::IAM::Role"]
 KEY_TEMPLATE = read_yaml((ROOT / "encryption-key.yaml").read_text())
 KEY_POLICY = {each["Sid"]: each for each in KEY_TEMPLATE["Resources"]["Key"]["Properties"]["KeyPolicy"]["Statement"]}
 
@@ -56,7 +57,7 @@ def test_what_keeps_data_uses_the_key(name: str) -> None:
     assert value[:2] == ["HasKmsKey", "KmsKeyArn"]
 
 
-@pytest.mark.parametrize("role", [name for name, each in RESOURCES.items() if each["Type"] == "AWS::IAM::Role"])
+@pytest.mark.parametrize("role", ROLES)
 def test_a_role_may_use_the_key_by_way_of_the_services_that_it_calls(role: str) -> None:
     services = {BY_WAY_OF[action] for action in actions(role) if action in BY_WAY_OF}
     grants = [each for each in statements(role) if each["Sid"] == "UseKmsKey"]
@@ -75,6 +76,7 @@ def test_the_services_of_aws_may_use_the_key() -> None:
 
     assert principals == {
         "TheAccountGovernsIt": None,
+        "TheStacksRolesUseIt": None,
         "AlarmsArePublished": "cloudwatch.amazonaws.com",
         "EventsAreKeptAndDelivered": "events.amazonaws.com",
         "LogsAreKept": "logs.${AWS::Region}.amazonaws.com",
@@ -83,6 +85,15 @@ def test_the_services_of_aws_may_use_the_key() -> None:
         # Any condition that they do not meet would lose alarms and calls without a word.
         assert "Condition" not in KEY_POLICY[sid]
         assert {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(KEY_POLICY[sid]["Action"])
+
+
+def test_the_roles_may_use_the_key_before_an_update_reaches_them() -> None:
+    condition = KEY_POLICY["TheStacksRolesUseIt"]["Condition"]
+    named = [each.rpartition("${StackName}-")[2].removesuffix("-*") for each in condition["ArnLike"]["aws:PrincipalArn"]]
+    services = {way.partition(".")[0] for way in condition["StringEquals"]["kms:ViaService"]}
+
+    assert set(named) == {role for role in ROLES if any(each["Sid"] == "UseKmsKey" for each in statements(role))}
+    assert services == set(BY_WAY_OF.values())
 
 
 def test_the_key_is_for_the_stacks_own_logs() -> None:

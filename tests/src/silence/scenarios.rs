@@ -147,6 +147,7 @@ fn in_the_receiver() -> Vec<Scenario> {
             town.restart_receiver();
             Box::pin(std::future::ready(()))
         }),
+        changed("the receiver may no longer read the keyring", |state| state.receivers_secret_down = true),
         changed("the receiver has no key", |state| {
             state.receivers_keyring = Keyring::default().to_json().ok().map(|text| text.to_string());
         }),

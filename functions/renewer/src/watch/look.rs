@@ -57,7 +57,7 @@ pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) ->
     report.problems.extend(lost.map(|id| format!("Graph encrypts for the certificate {id}, whose key is lost")));
     report.credentials.extend(eyes.app_credential(graphs.newest_refused, &mut report.problems).await);
     eyes.compare_with_notes(topics, times, &mut report).await;
-    report.ok = report.probe_answered && report.problems.is_empty();
+    report.ok = report.probe_answered == Some(true) && report.problems.is_empty();
     let duration = world.now().duration_since(started_at);
     report.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     report
@@ -72,7 +72,7 @@ struct Eyes<'a, W> {
 /// What the keyring shows, and what the address answered to a probe.
 #[derive(Default)]
 struct Keyed {
-    probe_answered: bool,
+    probe_answered: Option<bool>,
     signing_keys_age_seconds: Option<i64>,
     credentials: Vec<CredentialWatched>,
     /// The names of the certificates whose keys are there; `None` if that cannot be seen.
@@ -134,8 +134,10 @@ impl<W: Watched> Eyes<'_, W> {
             let body = self.world.seal_probe(key, now)?;
             self.world.post_probe(&self.config.notification_url, &body).await
         };
-        match self.bounded(posted).await {
-            Ok(ACCEPTED) => keyed.probe_answered = true,
+        let answered = self.bounded(posted).await;
+        keyed.probe_answered = Some(answered == Ok(ACCEPTED));
+        match answered {
+            Ok(ACCEPTED) => {}
             // No problem of the watch: it is what the probe is for, and has an alarm of its own.
             Ok(status) => tracing::warn!(status, "the notification address does not answer a probe as it should"),
             Err(error) => tracing::warn!(error, "the notification address does not answer a probe"),

@@ -17,8 +17,8 @@ pub struct WatchReport {
     pub started_at: Timestamp,
     /// How long it took.
     pub duration_ms: i64,
-    /// Whether the notification address answered a probe as it answers Graph, in time.
-    pub probe_answered: bool,
+    /// Whether the notification address answered a probe as it answers Graph, in time. `None` if there was no key to seal one.
+    pub probe_answered: Option<bool>,
     /// By how many seconds the latest comparison of the subscriptions is overdue; 0 if it is not.
     pub reconcile_overdue_seconds: Option<i64>,
     /// How long ago the stored signing keys of Entra were fetched, in seconds.
@@ -91,12 +91,9 @@ impl WatchReport {
         let credentials = self.credentials.iter().map(|one| {
             metrics().by("Credential", one.credential).with("DaysUntilCredentialEnds", Unit::Count, one.days_left)
         });
-        let mut own = metrics().with("ProbesAnswered", Unit::Count, u8::from(self.probe_answered)).with(
-            "WatchProblems",
-            Unit::Count,
-            self.problems.len(),
-        );
+        let mut own = metrics().with("WatchProblems", Unit::Count, self.problems.len());
         for (name, unit, value) in [
+            ("ProbesAnswered", Unit::Count, self.probe_answered.map(i64::from)),
             ("ReconcileOverdueSeconds", Unit::Seconds, self.reconcile_overdue_seconds),
             ("SigningKeysAgeSeconds", Unit::Seconds, self.signing_keys_age_seconds),
             ("DaysSinceNotification", Unit::Count, self.days_since_notification),

@@ -177,6 +177,8 @@ async fn what_cannot_be_seen_is_a_problem_and_hides_nothing_else() {
         assert_eq!(values(&fake, "WatchProblems"), [report.problems.len()], "{what}");
         let others = ["keyring", "table", "topic", "notes", "Graph", "token"];
         let hidden = others.iter().find(|other| what.contains(*other)).unwrap();
+        let asked = !values(&fake, "ProbesAnswered").is_empty();
+        assert_eq!(asked, *hidden != "keyring", "{what}: an address that was not asked is not unreachable");
         for (of, metric) in [
             ("keyring", "SigningKeysAgeSeconds"),
             ("keyring", "DaysUntilCredentialEnds"),
