@@ -155,7 +155,7 @@ def test_operations_can_really_be_told() -> None:
 def test_silence_is_breaching_where_silence_is_the_fault() -> None:
     breaching = {each.name for each in ALARMS.values() if each.missing == "breaching"}
     assert breaching == {
-        "WatchMissing", "ProbesMissing", "EndpointUnreachable", "SubscriptionsRunningOut", "NobodyHearsAlerts", "NobodyHearsAlarms",
+        "WatchMissing", "ProbesMissing", "SubscriptionsRunningOut", "NobodyHearsAlerts", "NobodyHearsAlarms",
         "NobodyHearsSecondWay",
     }
     assert {each.missing for each in ALARMS.values()} == {"breaching", "notBreaching"}
