@@ -40,7 +40,7 @@ class Row:
     unseen: str = ""
     # Alarms that watch what moves. For a row in Python exactly those of which one datapoint breaches the threshold.
     alarms: tuple[str, ...] = ()
-    # Alarms that go off because nothing comes any more.
+    # Alarms that go off because too little comes, or nothing any more.
     silence: tuple[str, ...] = ()
     # The function's metrics that count the fault, at least so often.
     metrics: dict[str, int] = field(default_factory=dict)
