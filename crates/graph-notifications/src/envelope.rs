@@ -97,6 +97,10 @@ pub struct EncryptedContent {
     pub thumbprint: Option<String>,
 }
 
+/// The most items that a collection may have. Graph's have hundreds of bytes each, so as many of them make a body of several
+/// megabytes; only junk is smaller.
+pub const MOST_ITEMS: usize = 20_000;
+
 /// The body is no collection of notifications: to be answered with status 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotACollection {
@@ -106,6 +110,9 @@ pub enum NotACollection {
     /// JSON, but no object with an array `value`.
     #[error("the body has no array 'value'")]
     NoValue,
+    /// More than [`MOST_ITEMS`].
+    #[error("the body has too many items")]
+    TooManyItems,
 }
 
 /// Why an item cannot be read.
@@ -135,6 +142,9 @@ impl ChangeNotificationCollection {
         let Some(Value::Array(items)) = collection.remove("value") else {
             return Err(NotACollection::NoValue);
         };
+        if items.len() > MOST_ITEMS {
+            return Err(NotACollection::TooManyItems);
+        }
         let validation_tokens = match collection.remove("validationTokens") {
             Some(Value::Array(tokens)) => {
                 tokens.into_iter().map(|token| string(Some(token)).unwrap_or_default()).collect()
@@ -319,6 +329,16 @@ mod tests {
         let collection = ChangeNotificationCollection::parse(body.as_bytes()).unwrap();
         let Ok(Item::Change(notification)) = &collection.items[0] else { panic!("{collection:?}") };
         assert_eq!(notification.resource, "a,]\",}");
+    }
+
+    #[test]
+    fn there_are_so_many_items_and_no_more() {
+        let parse = |items: usize| {
+            let body = format!("{{\"value\":[{}]}}", vec!["0"; items].join(","));
+            ChangeNotificationCollection::parse(body.as_bytes()).map(|collection| collection.items.len())
+        };
+        assert_eq!(parse(MOST_ITEMS), Ok(MOST_ITEMS));
+        assert_eq!(parse(MOST_ITEMS + 1), Err(NotACollection::TooManyItems));
     }
 
     #[test]

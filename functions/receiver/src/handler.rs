@@ -3,7 +3,7 @@
 use graph_notifications::{ChangeNotificationCollection, Probe, handshake::SuspiciousToken};
 use jiff::Timestamp;
 use lambda_edge::event::BusEvent;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::{
     authenticating::{Effort, Judge},
@@ -22,6 +22,9 @@ use crate::{
 
 /// The largest body that is read, in bytes: hundreds of calls. A larger one of many tiny items would use up the memory.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
+
+/// How long the bus may take for what strangers make us say: an instance that waits for it takes no call.
+const STRANGERS_WAIT: Duration = Duration::from_millis(300);
 
 /// How many lifecycle items of one request are passed on that do not know our client state.
 const STRANGE_LIFECYCLE_ITEMS: usize = 10;
@@ -110,22 +113,20 @@ impl<O: Outside> Receiver<O> {
         tally.keyring_failures = self.keyring_cache.take_failures();
         let calls: Vec<BusEvent> =
             handed_over.published.iter().map(|outgoing| BusEvent::emergency_call(&outgoing.alert)).collect();
-        let mut others = Vec::new();
-        let mut strangers = 0;
-        for (item, ours) in &sorted.lifecycle {
-            strangers += usize::from(!ours);
-            if *ours || (strangers <= STRANGE_LIFECYCLE_ITEMS && self.voice.is_left_for_strangers(now)) {
-                others.push(subscription_lifecycle(item, *ours, now));
-            }
-        }
-        others.extend(tally.reject(&sorted.rejected, &self.voice, now));
+        let (ours, theirs): (Vec<_>, Vec<_>) = sorted.lifecycle.iter().partition(|(_, ours)| *ours);
+        let ours: Vec<BusEvent> = ours.into_iter().map(|(item, _)| subscription_lifecycle(item, true, now)).collect();
+        let theirs = theirs.into_iter().take(STRANGE_LIFECYCLE_ITEMS);
+        let heard = theirs.take_while(|_| self.voice.is_left_for_strangers(now));
+        let mut strange: Vec<BusEvent> = heard.map(|(item, _)| subscription_lifecycle(item, false, now)).collect();
+        strange.extend(tally.reject(&sorted.rejected, &self.voice, now));
         // Calls go by themselves: what strangers make us say must not stand in their way.
-        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, _) = tokio::join!(
+        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, _, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
             remember_starts(&handed_over.published, &self.outside, now, schedule.recorded),
             note_latest(&handed_over.published, &self.outside, now, schedule.recorded),
             put_events(&calls, &self.outside, schedule.recorded),
-            put_events(&others, &self.outside, schedule.recorded),
+            put_events(&ours, &self.outside, schedule.recorded),
+            put_events(&strange, &self.outside, schedule.recorded.min(Instant::now() + STRANGERS_WAIT)),
         );
         for line in tally.lines(&handed_over, &judge.effort, &self.config.function_name, now) {
             (self.write_line)(&line);

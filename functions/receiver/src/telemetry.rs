@@ -78,12 +78,18 @@ impl Tally {
         now: Timestamp,
     ) -> Vec<BusEvent> {
         let mut events = Vec::new();
+        // Once there is none left, thousands of items need not ask.
+        let (mut left_for_strangers, mut left_for_acquaintances) = (true, true);
         for (reason, origin) in rejected {
             let word = reason.word();
             self.rejected_with_client_state += usize::from(reason.knew_client_state());
-            if events.len() < REJECTIONS_REPORTED && voice.is_left_for(*reason, now) {
-                tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
-                events.push(notification_rejected(&word, origin.as_ref(), now));
+            let left = if reason.knew_client_state() { &mut left_for_acquaintances } else { &mut left_for_strangers };
+            if events.len() < REJECTIONS_REPORTED && *left {
+                *left = voice.is_left_for(*reason, now);
+                if *left {
+                    tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
+                    events.push(notification_rejected(&word, origin.as_ref(), now));
+                }
             }
             *self.rejected.entry(word).or_default() += 1;
         }

@@ -886,6 +886,20 @@ async fn lifecycle_items_of_strangers_hold_no_instance_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bus_that_hangs_holds_up_what_strangers_say_for_a_moment_only() {
+    let item = |state: &str| Call::raw(json!({"tenantId": TENANT, "clientState": state, "lifecycleEvent": "missed"}));
+    for (what, junk, patience) in [
+        ("a rejected item", Call::raw(json!(0)), 300),
+        ("a stranger's lifecycle item", item("wrong"), 300),
+        ("a lifecycle item of ours", item(CLIENT_STATE), 2400),
+    ] {
+        let world = warm().await;
+        world.fault("put_events", Fault::Hangs);
+        assert_eq!(cost_of(&world, &[junk], None, 202).await.milliseconds, patience, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_among_ten_thousand_items_of_junk_is_found() {
     let stranger = "99999999-2222-3333-4444-555555555555";
     for (what, junk) in [
@@ -913,12 +927,14 @@ async fn a_body_is_two_mebibytes_at_most_however_the_gateway_hands_it_over() {
         let body = format!(r#"{{"value":[{}7]}}"#, "7,".repeat(items));
         format!("{body}{}", " ".repeat(LIMIT - body.len()))
     };
-    // The second has more items than would fit otherwise: a million.
-    for body in [filled(10_000), filled((LIMIT - 20) / 2)] {
+    // The last has more items than would fit otherwise: a million. No item of Graph's is that small.
+    for (body, status) in
+        [(filled(10_000), 202), (filled(19_999), 202), (filled(20_000), 400), (filled((LIMIT - 20) / 2), 400)]
+    {
         assert_eq!(body.len(), LIMIT);
         for encoded in [false, true] {
             let world = World::new();
-            assert_eq!(world.post_encoded(body.as_bytes(), encoded).await, 202);
+            assert_eq!(world.post_encoded(body.as_bytes(), encoded).await, status);
             assert_eq!(world.post_encoded(format!("{body} ").as_bytes(), encoded).await, 400);
             assert!(world.published().is_empty());
         }
