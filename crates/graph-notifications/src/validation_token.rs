@@ -203,9 +203,10 @@ impl CheckedToken {
     }
 }
 
-/// Reads a JSON object. `serde` would fill a structure from a list, too.
+/// Reads a JSON object. `serde` would fill a structure from a list, too, and pass over text that is no UTF-8 where nobody reads it.
 fn from_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    if json.trim_ascii_start().starts_with(b"{") { serde_json::from_slice(json).ok() } else { None }
+    let json = std::str::from_utf8(json).ok()?;
+    if json.trim_ascii_start().starts_with('{') { serde_json::from_str(json).ok() } else { None }
 }
 
 fn present<'de, D: Deserializer<'de>>(member: D) -> Result<bool, D::Error> {
@@ -388,6 +389,25 @@ mod tests {
             ["ver", "tid", "iss", "aud", "appid", "azp", "exp", "nbf"].map(|name| claims[name].clone()).into();
         let token = TokenSigner::new(0).sign(&json!({"alg": "RS256", "kid": "key"}), &json!(list));
         assert_eq!(check(&token).unwrap_err(), TokenError::Claims);
+    }
+
+    #[test]
+    fn claims_are_text_also_where_nobody_reads_them() {
+        let token = with_claims_written(|claims| claims.replacen('{', r#"{"name":"~","#, 1).into_bytes());
+        assert!(check(&token).is_ok());
+        let token = with_claims_written(|claims| {
+            let text = claims.replacen('{', r#"{"name":"~","#, 1).into_bytes();
+            text.into_iter().map(|byte| if byte == b'~' { 0xff } else { byte }).collect()
+        });
+        assert_eq!(check(&token).unwrap_err(), TokenError::Claims);
+    }
+
+    /// A token with these bytes for claims. The signature is not theirs; it is not looked at yet.
+    fn with_claims_written(write: impl Fn(String) -> Vec<u8>) -> String {
+        let token = TokenSigner::new(0).token(testing::v2_claims(TENANT), json!({}));
+        let parts: Vec<&str> = token.split('.').collect();
+        let claims = write(testing::v2_claims(TENANT).to_string());
+        format!("{}.{}.{}", parts[0], BASE64_URL_SAFE_NO_PAD.encode(claims), parts[2])
     }
 
     #[test]
