@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -150,8 +151,10 @@ def test_a_test_call_waits_for_the_home_region(system):
 
 def test_the_check_looks_at_the_second_topic_and_a_drill_reaches_it(system):
     rows = system.renew({"action": "check"})["rows"]
-    [row] = [row for row in rows if row["subject"] == "SecondAlertTopic"]
-    assert (row["link"], row["state"], row["finding"]) == ("topic", "ok", "Confirmed subscribers: 2.")
+    [heard, reached] = [row for row in rows if row["subject"] == "SecondAlertTopic"]
+    assert (heard["link"], heard["state"], heard["finding"]) == ("topic", "ok", "Confirmed subscribers: 2.")
+    assert reached["link"] == "second-way"
+    assert re.fullmatch(r"Over a new connection it answered after \d+ ms\.", reached["finding"])
 
     report = system.renew({"action": "drill", "topic": "SecondAlertTopic"})
 

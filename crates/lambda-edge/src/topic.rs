@@ -4,10 +4,13 @@ use std::sync::OnceLock;
 
 use aws_sdk_sns::{
     Client,
-    config::{Builder, Region},
+    config::{Builder, Region, timeout::TimeoutConfig},
 };
 
-use crate::environment::{Environment, SettingError};
+use crate::{
+    aws::http_client,
+    environment::{Environment, SettingError},
+};
 
 /// The ARN of a topic in another Region than ours, in our account or another: the template parameter
 /// `SecondAlertTopicArn`.
@@ -78,6 +81,17 @@ impl SecondTopic {
     pub fn region(&self) -> &str {
         &self.region
     }
+
+    /// A client with these settings that shares no connection with any other, so that its first call must connect, as the
+    /// first call of the second way must.
+    #[must_use]
+    pub fn unconnected_client(&self, settings: Builder) -> Client {
+        self.client(settings.http_client(http_client()))
+    }
+
+    fn client(&self, settings: Builder) -> Client {
+        Client::from_conf(settings.region(Region::new(self.region.clone())).build())
+    }
 }
 
 /// Clients for topics, each in its topic's Region.
@@ -104,24 +118,32 @@ impl TopicClients {
         Self { home: Client::from_conf(settings.build()), second }
     }
 
+    /// The same with these timeouts for the second topic's client, which has not been used yet: what suits a Region that
+    /// is near, over a connection that exists, may cut off every call to one that is far, over a new one.
+    #[must_use]
+    pub fn with_second_timeouts(mut self, timeouts: TimeoutConfig) -> Self {
+        if let Some(second) = &mut self.second {
+            second.settings.set_timeout_config(Some(timeouts));
+        }
+        self
+    }
+
     /// The client that reaches the topic.
     #[must_use]
     pub fn of(&self, topic_arn: &str) -> &Client {
         match &self.second {
-            Some(second) if second.topic.arn == topic_arn => second.client.get_or_init(|| second.connect()),
+            Some(second) if second.topic.arn == topic_arn => {
+                second.client.get_or_init(|| second.topic.client(second.settings.clone()))
+            }
             _ => &self.home,
         }
     }
 }
 
-impl Second {
-    fn connect(&self) -> Client {
-        Client::from_conf(self.settings.clone().region(Region::new(self.topic.region.clone())).build())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aws_sdk_sns::config::BehaviorVersion;
 
     use super::*;
@@ -193,6 +215,25 @@ mod tests {
         assert_eq!(region(clients.of("arn:aws:sns:us-east-1:123456789012:Alerts")), "us-east-1");
         assert!(clients.second.as_ref().unwrap().client.get().is_none(), "nobody has asked for it");
         assert_eq!(region(clients.of(ARN)), "us-west-2");
-        assert_eq!(region(TopicClients::new(settings, None).of(ARN)), "us-east-1");
+        assert_eq!(region(TopicClients::new(settings.clone(), None).of(ARN)), "us-east-1");
+        assert_eq!(region(&topic.unconnected_client(settings)), "us-west-2");
+    }
+
+    #[test]
+    fn the_second_topic_can_have_timeouts_of_its_own() {
+        let attempt = |milliseconds| {
+            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(milliseconds)).build()
+        };
+        let settings = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1".to_owned()))
+            .timeout_config(attempt(700));
+        let topic = SecondTopic::parse(ARN, "us-east-1").unwrap();
+        let timeout = |client: &Client| client.config().timeout_config().unwrap().operation_attempt_timeout();
+        let clients = TopicClients::new(settings.clone(), Some(&topic));
+        assert_eq!(timeout(clients.of(ARN)), Some(Duration::from_millis(700)));
+        let clients = TopicClients::new(settings, Some(&topic)).with_second_timeouts(attempt(2000));
+        assert_eq!(timeout(clients.of(ARN)), Some(Duration::from_secs(2)));
+        assert_eq!(timeout(clients.of("arn:aws:sns:us-east-1:123456789012:Alerts")), Some(Duration::from_millis(700)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sns::{
     error::{ProvideErrorMetadata, SdkError},
@@ -53,7 +53,10 @@ impl Aws {
         Self {
             secrets_manager: aws_sdk_secretsmanager::Client::new(sdk),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
-            sns: TopicClients::new(sns, config.second_alert_topic.as_ref()),
+            // The handler's deadline alone ends what leads to another Region: it begins with a connection there, and has all
+            // the time that is left.
+            sns: TopicClients::new(sns, config.second_alert_topic.as_ref())
+                .with_second_timeouts(TimeoutConfig::disabled()),
             eventbridge: aws_sdk_eventbridge::Client::new(sdk),
             entra: OnceCell::new(),
             login_endpoint: config.login_endpoint.clone(),
@@ -239,5 +242,43 @@ impl PutEvents for Aws {
             None => Err(CallFailed("PutEvents: no result".to_owned())),
         };
         (0..events.len()).map(result).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, Region};
+    use lambda_edge::environment::Environment;
+
+    use super::*;
+
+    #[test]
+    fn only_the_deadline_ends_a_call_to_the_second_topic() {
+        const SECOND: &str = "arn:aws:sns:us-west-2:123456789012:Alerts";
+        let config = Config::read(&Environment(&|variable| {
+            let value = match variable {
+                "TENANT_ID" | "CLIENT_ID" => "11111111-2222-3333-4444-555555555555",
+                "POLICY_NAMES" => "Global",
+                "LOGIN_ENDPOINT" => "https://login.microsoftonline.com",
+                "SECOND_ALERT_TOPIC_ARN" => SECOND,
+                "AWS_REGION" => "us-east-1",
+                other => other,
+            };
+            Some(value.to_owned()).filter(|_| variable != "TEST_NUMBERS")
+        }));
+        let config = config.unwrap();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(500))
+            .operation_attempt_timeout(Duration::from_millis(700))
+            .build();
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .timeout_config(timeouts.clone())
+            .build();
+        let aws = Aws::new(&sdk, &config);
+        let of = |topic: &str| aws.sns.of(topic).config().timeout_config().unwrap().clone();
+        assert_eq!(of(&config.alert_topic_arn), timeouts);
+        assert_eq!(of(SECOND), TimeoutConfig::disabled());
     }
 }

@@ -1,6 +1,6 @@
 //! What the template tells the function.
 
-use emergency_alert::Settings;
+use emergency_alert::{Settings, SettingsError};
 use graph_notifications::{ClientId, Policies, TenantId};
 use graph_subscriptions::LoginEndpoint;
 use lambda_edge::{
@@ -33,40 +33,69 @@ pub struct Config {
     pub event_bus_name: String,
     /// The function's own name, for its metrics.
     pub function_name: String,
+    /// Optional settings that cannot be used: the function goes on without them.
+    pub set_aside: Vec<SettingError>,
 }
 
 impl Config {
     /// Reads the configuration from the function's environment.
     ///
+    /// A second topic, a time zone, a language or a map that cannot be used is set aside for none, UTC, English and the usual
+    /// map. The renewer refuses a deployment with it, but the receiver is updated before, and calls come in between.
+    ///
     /// # Errors
-    /// One sentence that names the template parameter which is wrong.
+    /// One sentence that names the template parameter which is wrong, of those that there is no doing without.
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
-        let text = |variable: &str| environment.0(variable).unwrap_or_default();
+        let mut set_aside = Vec::new();
+        let alert_settings = alert_settings(environment, &mut set_aside)?;
+        let second_alert_topic = SecondTopic::read(environment).unwrap_or_else(|error| {
+            set_aside.push(error);
+            None
+        });
         Ok(Self {
             client_id: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
             login_endpoint: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
-            alert_settings: Settings::parse(
-                &text("TEST_NUMBERS"),
-                &text("TIME_ZONE"),
-                &text("LANGUAGE"),
-                &text("MAP_LINK"),
-            )
-            .map_err(SettingError::sentence)?,
+            alert_settings,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             state_table_name: environment.text("STATE_TABLE_NAME")?,
             alert_topic_arn: environment.text("ALERT_TOPIC_ARN")?,
-            second_alert_topic: SecondTopic::read(environment)?,
+            second_alert_topic,
             test_topic_arn: environment.text("TEST_TOPIC_ARN")?,
             event_bus_name: environment.text("EVENT_BUS_NAME")?,
             function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
+            set_aside,
         })
     }
 }
 
+/// How alerts read, and what is a test. What only says how they read is set aside if it cannot be used.
+fn alert_settings(environment: &Environment<'_>, set_aside: &mut Vec<SettingError>) -> Result<Settings, SettingError> {
+    const TIME_ZONE: &str = "UTC";
+    const LANGUAGE: &str = "en";
+    const USUAL_MAP: &str = "";
+    let text = |variable: &str| environment.0(variable).unwrap_or_default();
+    let mut usable = |variable: &str, default: &str, alone: &dyn Fn(&str) -> Result<Settings, SettingsError>| {
+        let value = text(variable);
+        match alone(&value) {
+            Ok(_) => value,
+            Err(error) => {
+                set_aside.push(SettingError::sentence(error));
+                default.to_owned()
+            }
+        }
+    };
+    let time_zone = usable("TIME_ZONE", TIME_ZONE, &|zone| Settings::parse("", zone, LANGUAGE, USUAL_MAP));
+    let language = usable("LANGUAGE", LANGUAGE, &|language| Settings::parse("", TIME_ZONE, language, USUAL_MAP));
+    let map_link = usable("MAP_LINK", USUAL_MAP, &|map_link| Settings::parse("", TIME_ZONE, LANGUAGE, map_link));
+    Settings::parse(&text("TEST_NUMBERS"), &time_zone, &language, &map_link).map_err(SettingError::sentence)
+}
+
 #[cfg(test)]
 mod tests {
+    use emergency_alert::{Language, MapLink};
+
     use super::*;
 
     const GOOD: [(&str, &str); 15] = [
@@ -100,6 +129,8 @@ mod tests {
         let config = read("", None).unwrap();
         assert_eq!(config.policies.iter().count(), 2);
         assert_eq!(config.function_name, "receiver");
+        assert_eq!(config.alert_settings.time_zone.iana_name(), Some("America/New_York"));
+        assert_eq!(config.set_aside, []);
     }
 
     #[test]
@@ -110,9 +141,6 @@ mod tests {
             ("POLICY_NAMES", " , ", "PolicyNames"),
             ("LOGIN_ENDPOINT", "http://login.microsoftonline.com", "LoginEndpoint"),
             ("TEST_NUMBERS", "nine", "TestNumbers"),
-            ("TIME_ZONE", "Atlantis/Poseidonis", "TimeZone"),
-            ("LANGUAGE", "tlh", "Language"),
-            ("MAP_LINK", "http://maps.example", "MapLink"),
         ] {
             let sentence = read(variable, Some(value)).unwrap_err().to_string();
             assert!(sentence.contains(parameter) && !sentence.contains('\n'), "{sentence}");
@@ -125,10 +153,33 @@ mod tests {
     }
 
     #[test]
-    fn a_second_topic_is_optional_and_a_wrong_one_is_named() {
+    fn a_second_topic_is_optional() {
         assert_eq!(read("", None).unwrap().second_alert_topic, None);
-        let sentence = read("SECOND_ALERT_TOPIC_ARN", Some("arn:aws:sns:us-east-1:123456789012:Alerts")).unwrap_err();
-        assert!(sentence.to_string().contains("the parameter SecondAlertTopicArn"), "{sentence}");
+        let config = read("SECOND_ALERT_TOPIC_ARN", Some("arn:aws:sns:us-west-2:123456789012:Alerts")).unwrap();
+        assert_eq!(config.second_alert_topic.unwrap().region(), "us-west-2");
+    }
+
+    #[test]
+    fn a_wrong_optional_parameter_is_named_and_set_aside_alone() {
+        for (variable, value, parameter) in [
+            ("SECOND_ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:Alerts", "SecondAlertTopicArn"),
+            ("TIME_ZONE", "Atlantis/Poseidonis", "TimeZone"),
+            ("LANGUAGE", "tlh", "Language"),
+            ("MAP_LINK", "http://maps.example", "MapLink"),
+        ] {
+            let config = read(variable, Some(value)).unwrap();
+            let sentences: Vec<_> = config.set_aside.iter().map(ToString::to_string).collect();
+            let [sentence] = &sentences[..] else { panic!("{sentences:?}") };
+            assert!(sentence.contains(parameter) && !sentence.contains('\n'), "{sentence}");
+            let settings = config.alert_settings;
+            let zone = if variable == "TIME_ZONE" { "UTC" } else { "America/New_York" };
+            let map_link = if variable == "MAP_LINK" { MapLink::default() } else { MapLink::parse("none").unwrap() };
+            assert_eq!(config.second_alert_topic, None);
+            assert_eq!(settings.time_zone.iana_name(), Some(zone), "{variable}");
+            assert_eq!(settings.language(), Language::default(), "{variable}");
+            assert_eq!(settings.map_link, map_link, "{variable}");
+            assert!(settings.test_numbers.contains("933"), "{variable}");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let config = Config::read(&Environment(&|variable| std::env::var(variable).ok()))
         .inspect_err(|error| tracing::error!("the function cannot start: {error}"))?;
+    for error in &config.set_aside {
+        tracing::error!("the function goes on without an optional setting: {error}");
+    }
     // As early as possible, and nothing waits for it: a handshake needs none of this, and a call has its keyring to wait for.
     let settings = config.alert_settings.clone();
     std::thread::spawn(move || rehearse(&settings, Timestamp::now()));

@@ -18,12 +18,15 @@ use graph_subscriptions::{
     signing_keys::{self, SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::{aws::sdk_config, event::BusEvent, publication::Publication};
+use lambda_edge::{aws::sdk_config, event::BusEvent, publication::Publication, topic::SecondTopic};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::{
-    check::{live::Watchers, ports::AppSettings},
+    check::{
+        live::Watchers,
+        ports::{AppSettings, SecondWay},
+    },
     config::Config,
     drill::{
         live::Sns,
@@ -232,6 +235,12 @@ impl Deployment for CloudFormation {
 impl Topics for Live {
     async fn subscribers(&self, topic_arn: &str) -> Result<Subscribers, OutsideError> {
         self.watchers.subscribers(topic_arn).await
+    }
+}
+
+impl SecondWay for Live {
+    async fn reach(&self, topic: &SecondTopic) -> Result<Duration, OutsideError> {
+        self.watchers.reach(topic).await
     }
 }
 

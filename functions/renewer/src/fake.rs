@@ -19,12 +19,12 @@ use graph_subscriptions::{
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
+use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication, topic::SecondTopic};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::{
-    check::ports::AppSettings,
+    check::ports::{AppSettings, SecondWay},
     config::Config,
     drill::{
         ports::{ListSubscribers, Publish, PutCall},
@@ -597,6 +597,12 @@ impl Alarms for Fake {
 impl Endpoint for Fake {
     async fn handshake(&self, _url: &str, token: &str) -> Result<HandshakeAnswer, OutsideError> {
         Ok(HandshakeAnswer { status: 200, content_type: "text/plain".to_owned(), body: token.to_owned() })
+    }
+}
+
+impl SecondWay for Fake {
+    async fn reach(&self, _: &SecondTopic) -> Result<Duration, OutsideError> {
+        Ok(Duration::from_millis(93))
     }
 }
 

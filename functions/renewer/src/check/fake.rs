@@ -12,10 +12,10 @@ use graph_subscriptions::{
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::environment::Environment;
+use lambda_edge::{environment::Environment, topic::SecondTopic};
 use zeroize::Zeroizing;
 
-use super::ports::AppSettings;
+use super::ports::{AppSettings, SecondWay};
 use crate::{
     config::Config,
     ports::{
@@ -326,6 +326,13 @@ impl Topics for Fake {
             other => unreachable!("{other} is no topic of the stack"),
         };
         self.answer(Ok(Subscribers { confirmed, pending: 0 })).await
+    }
+}
+
+impl SecondWay for Fake {
+    async fn reach(&self, topic: &SecondTopic) -> Result<Duration, OutsideError> {
+        assert_eq!(topic.arn(), SECOND_TOPIC);
+        self.answer(Ok(Duration::from_millis(93))).await
     }
 }
 

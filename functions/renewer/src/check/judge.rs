@@ -42,6 +42,7 @@ pub fn judge(seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
     rows.extend(subscriptions::subscriptions(seen, config, now));
     rows.push(endpoint::endpoint(seen, config));
     rows.extend(aws::topics(seen));
+    rows.extend(aws::second_way(seen));
     rows.extend(aws::alarms(seen, config));
     rows
 }

@@ -1,8 +1,9 @@
 //! What a check looks at, as it is: Amazon SNS and CloudWatch, our own address, and the app's settings in Entra.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aws_config::SdkConfig;
+use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_sdk_sns::{error::SdkError, operation::get_topic_attributes::GetTopicAttributesError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use graph_notifications::ClientId;
 use graph_subscriptions::{
@@ -10,10 +11,13 @@ use graph_subscriptions::{
     http::{self, ClientError, Timeouts},
     service_principal,
 };
-use lambda_edge::topic::TopicClients;
+use lambda_edge::topic::{SecondTopic, TopicClients};
 use reqwest::{Client, Response, Url, header::HOST};
 
-use super::{cloudwatch::CloudWatch, ports::AppSettings};
+use super::{
+    cloudwatch::CloudWatch,
+    ports::{AppSettings, SecondWay},
+};
 use crate::{
     config::Config,
     ports::{Alarm, Alarms, Endpoint, HandshakeAnswer, OutsideError, Subscribers, Topics},
@@ -29,6 +33,7 @@ const LARGEST_ANSWER: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct Watchers {
     topics: TopicClients,
+    sns: aws_sdk_sns::config::Builder,
     cloudwatch: CloudWatch,
     http: Client,
     /// Where something else stands in for AWS, its API Gateway is there, too.
@@ -47,6 +52,7 @@ impl Watchers {
         let partition = config.alert_topic_arn.split(':').nth(1).unwrap_or_default();
         Ok(Self {
             topics: TopicClients::new(shared.into(), config.second_alert_topic.as_ref()),
+            sns: shared.into(),
             cloudwatch: CloudWatch::new(http.clone(), shared, partition, &config.stack_name),
             http,
             stand_in: shared.endpoint_url().map(ToOwned::to_owned),
@@ -59,12 +65,7 @@ impl Watchers {
 impl Topics for Watchers {
     async fn subscribers(&self, topic_arn: &str) -> Result<Subscribers, OutsideError> {
         let sent = self.topics.of(topic_arn).get_topic_attributes().topic_arn(topic_arn).send().await;
-        let output = sent.map_err(|error| {
-            OutsideError(match (error.code(), error.message()) {
-                (Some(code), message) => format!("Amazon SNS: {code}: {}", message.unwrap_or("no reason given")),
-                (None, _) => format!("Amazon SNS: {error}"),
-            })
-        })?;
+        let output = sent.map_err(|error| refused(&error))?;
         let count = |name: &str| output.attributes()?.get(name)?.parse().ok();
         let counts = (count("SubscriptionsConfirmed"), count("SubscriptionsPending"));
         let (Some(confirmed), Some(pending)) = counts else {
@@ -72,6 +73,26 @@ impl Topics for Watchers {
         };
         Ok(Subscribers { confirmed, pending })
     }
+}
+
+impl SecondWay for Watchers {
+    async fn reach(&self, topic: &SecondTopic) -> Result<Duration, OutsideError> {
+        let settings = self.sns.clone().retry_config(RetryConfig::disabled());
+        // The receiver makes its client when it needs it, too.
+        let start = Instant::now();
+        let client = topic.unconnected_client(settings);
+        let sent = client.get_topic_attributes().topic_arn(topic.arn()).send().await;
+        sent.map_err(|error| refused(&error))?;
+        Ok(start.elapsed())
+    }
+}
+
+/// What Amazon SNS says against a question.
+fn refused(error: &SdkError<GetTopicAttributesError>) -> OutsideError {
+    OutsideError(match (error.code(), error.message()) {
+        (Some(code), message) => format!("Amazon SNS: {code}: {}", message.unwrap_or("no reason given")),
+        (None, _) => format!("Amazon SNS: {error}"),
+    })
 }
 
 impl Alarms for Watchers {
@@ -182,13 +203,18 @@ pub(super) fn transport(error: reqwest::Error, patience: Duration) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::{
+        net::SocketAddr,
+        sync::{Arc, Mutex},
+    };
+
     use aws_config::{BehaviorVersion, Region};
     use aws_sdk_sns::config::{Credentials, SharedCredentialsProvider};
     use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
     use axum::{
         Router,
         body::Bytes,
-        extract::RawQuery,
+        extract::{ConnectInfo, RawQuery, State},
         http::{HeaderMap, Method, StatusCode, Uri},
         response::Redirect,
     };
@@ -219,6 +245,8 @@ pub(crate) mod tests {
             .http_client(client)
             .build()
     }
+
+    type Peers = Arc<Mutex<Vec<SocketAddr>>>;
 
     fn watchers(address: &str) -> Watchers {
         Watchers::new(&config("Global"), &sdk_config(address)).unwrap()
@@ -298,11 +326,42 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn the_second_topic_is_reached_over_a_connection_of_its_own_each_time() {
+        async fn answer(ConnectInfo(from): ConnectInfo<SocketAddr>, State(seen): State<Peers>) -> &'static str {
+            seen.lock().unwrap().push(from);
+            "<GetTopicAttributesResponse><GetTopicAttributesResult><Attributes>\
+             <entry><key>SubscriptionsConfirmed</key><value>1</value></entry>\
+             <entry><key>SubscriptionsPending</key><value>0</value></entry>\
+             </Attributes></GetTopicAttributesResult></GetTopicAttributesResponse>"
+        }
+        let seen = Peers::default();
+        let routes = Router::new().fallback(answer).with_state(seen.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+
+        let (watchers, config) = (watchers(&address), config("Global"));
+        let topic = config.second_alert_topic.as_ref().unwrap();
+        for _ in 0..2 {
+            assert!(watchers.subscribers(topic.arn()).await.is_ok());
+            assert!(watchers.reach(topic).await.is_ok());
+        }
+
+        let [counted, reached, counted_again, reached_again] = seen.lock().unwrap()[..] else { panic!("{seen:?}") };
+        assert_eq!(counted, counted_again, "a connection is used again");
+        assert!(![counted, reached_again].contains(&reached) && reached_again != counted);
+    }
+
+    #[tokio::test]
     async fn a_topic_that_is_gone_is_said_so() {
         let refusal = "<ErrorResponse><Error><Type>Sender</Type><Code>NotFound</Code>\
                        <Message>Topic does not exist</Message></Error></ErrorResponse>";
         let gone = serve(Router::new().fallback(async move || (StatusCode::NOT_FOUND, refusal))).await;
         let error = watchers(&gone).subscribers("x").await.unwrap_err();
+        assert_eq!(error.0, "Amazon SNS: NotFound: Topic does not exist");
+        let config = config("Global");
+        let error = watchers(&gone).reach(config.second_alert_topic.as_ref().unwrap()).await.unwrap_err();
         assert_eq!(error.0, "Amazon SNS: NotFound: Topic does not exist");
     }
 }

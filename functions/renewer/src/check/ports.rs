@@ -1,8 +1,11 @@
 //! What a check needs of the outside world beyond what a run needs.
 
-use graph_subscriptions::{AccessToken, GraphError, ServicePrincipal};
+use std::time::Duration;
 
-use crate::ports::{Alarms, Endpoint, Topics, World};
+use graph_subscriptions::{AccessToken, GraphError, ServicePrincipal};
+use lambda_edge::topic::SecondTopic;
+
+use crate::ports::{Alarms, Endpoint, OutsideError, Topics, World};
 
 /// Microsoft Graph, as far as it knows the app itself.
 pub trait AppSettings {
@@ -10,7 +13,13 @@ pub trait AppSettings {
     fn service_principal(&self, token: &AccessToken) -> impl Future<Output = Result<ServicePrincipal, GraphError>>;
 }
 
-/// All that a check looks at. It writes nothing anywhere.
-pub trait Surroundings: World + AppSettings + Topics + Alarms + Endpoint {}
+/// The way to the topic in another Region.
+pub trait SecondWay {
+    /// Asks the topic for its attributes over a new connection, and gives how long it took from the first step to the answer.
+    fn reach(&self, topic: &SecondTopic) -> impl Future<Output = Result<Duration, OutsideError>>;
+}
 
-impl<S: World + AppSettings + Topics + Alarms + Endpoint> Surroundings for S {}
+/// All that a check looks at. It writes nothing anywhere.
+pub trait Surroundings: World + AppSettings + Topics + SecondWay + Alarms + Endpoint {}
+
+impl<S: World + AppSettings + Topics + SecondWay + Alarms + Endpoint> Surroundings for S {}

@@ -65,6 +65,8 @@ pub enum Link {
     EventBus,
     /// Those who are told.
     Topic,
+    /// The topic in another Region is near enough.
+    SecondWay,
     /// What tells that the system is ill.
     Alarm,
 }
@@ -211,6 +213,7 @@ impl Link {
             Self::Endpoint => "endpoint",
             Self::EventBus => "event-bus",
             Self::Topic => "topic",
+            Self::SecondWay => "second-way",
             Self::Alarm => "alarm",
         }
     }
@@ -302,6 +305,7 @@ mod tests {
             Link::Endpoint,
             Link::EventBus,
             Link::Topic,
+            Link::SecondWay,
             Link::Alarm,
         ] {
             assert_eq!(serde_json::to_value(link).unwrap(), link.word());

@@ -1,5 +1,7 @@
 //! What a check saw, before anybody judges it. It holds no secret: of tokens and keys only what may be read aloud.
 
+use std::time::Duration;
+
 use graph_notifications::{Keyring, TenantId};
 use graph_subscriptions::{
     GraphError, ServicePrincipal, Subscription, TokenError,
@@ -29,6 +31,8 @@ pub struct Seen {
     pub handshake: Handshake,
     /// The topics, under their names in the template.
     pub topics: Vec<(Topic, Result<Subscribers, OutsideError>)>,
+    /// How long the second topic took to answer over a new connection; `None` in stacks that have no second way.
+    pub second_way: Option<Result<Duration, OutsideError>>,
     /// The stack's alarms.
     pub alarms: Result<Vec<Alarm>, OutsideError>,
 }

@@ -65,6 +65,7 @@ fn good() -> Seen {
             (Topic::Chat, subscribers(1)),
             (Topic::SecondAlert, subscribers(2)),
         ],
+        second_way: Some(Ok(Duration::from_millis(400))),
         alarms: Ok(vec![alarm("stack-A"), alarm("stack-B")]),
     }
 }
@@ -147,6 +148,7 @@ fn nothing_is_found_where_all_is_well() {
         Link::Topic,
         Link::Topic,
         Link::Topic,
+        Link::SecondWay,
         Link::Alarm,
     ];
     assert_eq!(rows.iter().map(|row| row.link).collect::<Vec<_>>(), links);
@@ -758,6 +760,24 @@ fn a_second_topic_that_is_not_there() {
 }
 
 #[test]
+fn a_second_topic_that_is_far_away() {
+    assert_found(Link::SecondWay, State::Warning, &["after 401 ms", "about half a second", "nearer Region"], |seen| {
+        seen.second_way = Some(Ok(Duration::from_millis(401)));
+    });
+    assert_found(Link::SecondWay, State::Unknown, &["unknown: Amazon SNS: AccessDenied"], |seen| {
+        seen.second_way = Some(Err(down("Amazon SNS")));
+    });
+    let mut seen = good();
+    let of_the_second_way = |seen: &Seen| {
+        let rows = judge(seen, &config("Global"), NOW);
+        rows.into_iter().filter(|row| row.link == Link::SecondWay).map(|row| row.finding).collect::<Vec<_>>()
+    };
+    assert_eq!(of_the_second_way(&seen), ["Over a new connection it answered after 400 ms."]);
+    seen.second_way = None;
+    assert!(of_the_second_way(&seen).is_empty());
+}
+
+#[test]
 fn subscribers_that_have_not_confirmed() {
     assert_found(Link::Topic, State::Warning, &["Have not confirmed", "2", "open the link"], |seen| {
         seen.topics[0].1 = Ok(Subscribers { confirmed: 1, pending: 2 });
@@ -835,6 +855,7 @@ async fn a_whole_check_reads_as_people_read_it() {
         "ok       topic                   TestTopic                                    Confirmed subscribers: 2.",
         "ok       topic                   OperationsTopic                              Confirmed subscribers: 1.",
         "ok       topic                   ChatTopic                                    Confirmed subscribers: 1.",
+        "ok       second-way              SecondAlertTopic                             Over a new connection it answered after 93 ms.",
         "ok       alarm                   stack                                        All 2 alarms are OK.",
     ];
     assert_eq!(report.table, expected, "{:#?}", report.table);

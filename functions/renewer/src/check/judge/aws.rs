@@ -1,5 +1,7 @@
 //! The services of AWS that an alert passes, or that tell when something is wrong.
 
+use std::time::Duration;
+
 use crate::{
     check::{
         report::{Link, Row},
@@ -8,6 +10,9 @@ use crate::{
     config::Config,
     ports::{OutsideError, Subscribers},
 };
+
+/// The second topic may take this long over a new connection. The receiver has little more when the home Region hangs.
+const REACHED_IN_TIME: Duration = Duration::from_millis(400);
 
 /// The state table.
 pub(super) fn state_table(seen: &Seen, config: &Config) -> Row {
@@ -92,6 +97,26 @@ pub(crate) fn heard(topic: Topic, subscribers: Subscribers) -> Vec<Row> {
         rows.push(Row::ok(link, name, format!("Confirmed subscribers: {}.", subscribers.confirmed)));
     }
     rows
+}
+
+/// Whether the second topic is near enough for the time that the receiver has for it.
+pub(super) fn second_way(seen: &Seen) -> Option<Row> {
+    let (link, name) = (Link::SecondWay, Topic::SecondAlert.name());
+    let took = match seen.second_way.as_ref()? {
+        Ok(took) => took,
+        Err(error) => {
+            let step = "Check again; if it lasts, do as the row of the topic says.";
+            return Some(Row::unknown(link, name, format!("How long it takes to reach is unknown: {error}."), step));
+        }
+    };
+    let finding = format!("Over a new connection it answered after {} ms.", took.as_millis());
+    Some(if *took <= REACHED_IN_TIME {
+        Row::ok(link, name, finding)
+    } else {
+        let step = "Check again; if it lasts, choose a nearer Region for second-region.yaml, with a round trip under about 100 ms: \
+                    when this Region hangs, the receiver has about half a second for the second way, connecting included.";
+        Row::warning(link, name, finding, step)
+    })
 }
 
 /// What the stack's alarms say.
