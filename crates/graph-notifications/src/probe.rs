@@ -134,23 +134,34 @@ impl Probe {
         Some(Self(parts(body.remove("probe")?)))
     }
 
+    /// Whether it has the form of a probe and says that it was sent lately: what can be asked without a keyring.
+    ///
+    /// # Errors
+    /// If the probe does not count, whatever the keyring.
+    pub fn check_time(&self, now: Timestamp) -> Result<(), ProbeError> {
+        self.of_this_time(now).map(|_| ())
+    }
+
     /// Whether what Graph would seal now can be read with this keyring. The cheap questions come first; the private key is
     /// used at most once, and only for what is proven to be ours.
     ///
     /// # Errors
     /// If the probe does not count.
     pub fn open(&self, keyring: &Keyring, now: Timestamp) -> Result<(), ProbeError> {
-        let Parts { sent_at, content, proof } = self.0.as_ref().ok_or(ProbeError::Malformed)?;
-        let sent: Timestamp = sent_at.parse().map_err(|_| ProbeError::Malformed)?;
-        if sent < now - LONGEST_WAY || sent > now + CLOCKS_DIFFER {
-            return Err(ProbeError::NotOfThisTime);
-        }
+        let Parts { sent_at, content, proof } = self.of_this_time(now)?;
         let named = |key: &&StoredKeyPair| Some(&key.certificate_id) == content.certificate_id.as_ref();
         let key = keyring.keys.iter().rev().find(named).ok_or(ProbeError::UnknownCertificate)?.pair.private_key();
         let proof_key = proof_key(key).map_err(|_| ProbeError::Undecryptable)?;
         hmac::verify(&proof_key, &proven(sent_at, content), proof).map_err(|_| ProbeError::Unproven)?;
         let opened = decryption::open(content, key).ok_or(ProbeError::Undecryptable)?;
         if opened.as_bytes() == statement(sent_at).as_bytes() { Ok(()) } else { Err(ProbeError::Content) }
+    }
+
+    fn of_this_time(&self, now: Timestamp) -> Result<&Parts, ProbeError> {
+        let parts = self.0.as_ref().ok_or(ProbeError::Malformed)?;
+        let sent: Timestamp = parts.sent_at.parse().map_err(|_| ProbeError::Malformed)?;
+        let of_this_time = (now - LONGEST_WAY..=now + CLOCKS_DIFFER).contains(&sent);
+        if of_this_time { Ok(parts) } else { Err(ProbeError::NotOfThisTime) }
     }
 }
 

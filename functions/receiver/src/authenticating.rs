@@ -1,7 +1,7 @@
 //! Telling authentic items from the rest.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     config::Config,
     events::RejectedOrigin,
-    keyring_cache::KeyringCache,
+    keyring_cache::{KeyringCache, KeyringUnavailable},
     live_signing_keys::{Fetched, LiveSigningKeys},
     outside::{FetchSigningKeys, ReadKeyring},
     rejection::Rejection,
@@ -77,6 +77,10 @@ impl Tokens<'_> {
         let check = |token: &String| CheckedToken::check(token, &self.requirements);
         self.checked.get_or_init(|| self.texts.iter().take(MOST_TOKENS).map(check).collect())
     }
+
+    fn of(&self, tenant: TenantId) -> Vec<&CheckedToken> {
+        self.checked().iter().flatten().filter(|token| token.tenant() == tenant).collect()
+    }
 }
 
 impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
@@ -117,6 +121,13 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         sorted: &mut Sorted,
     ) -> Vec<RecognisedNotification> {
         let policies = &self.config.policies;
+        // What no client state could help, without the keyring.
+        let (_, changes) = recognise_with(&Keyring::default(), policies, changes, sorted);
+        let may_be_ours = |item: &LifecycleNotification| item.check(policies, &[]) == Err(NotOurs::ClientState);
+        if changes.is_empty() && !lifecycle.iter().any(may_be_ours) {
+            sorted.lifecycle.extend(lifecycle.into_iter().map(|item| (item, false)));
+            return Vec::new();
+        }
         let current = self.keyring_cache.get(self.outside, self.now, self.schedule.keyring).await;
         if let Ok(keyring) = &current {
             sorted.keyring = keyring.clone();
@@ -152,33 +163,23 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         sorted: &mut Sorted,
     ) -> Vec<RecognisedNotification> {
         let mut standings = HashMap::new();
-        let (mut waiting, mut vouched_for) = (Vec::new(), false);
-        for item in strangers {
+        for item in &strangers {
             let tenant = item.origin.tenant;
-            let standing = match standings.get(&tenant) {
-                Some(standing) => *standing,
-                None => *standings.entry(tenant).or_insert(self.standing(tenant, tokens, &sorted.keyring).await),
-            };
-            match standing {
-                Standing::Refuted => sorted.reject_stranger(&item),
-                Standing::VouchedFor => {
-                    vouched_for = true;
-                    waiting.push(item);
-                }
-                Standing::Doubtful => waiting.push(item),
+            if let Entry::Vacant(unheard) = standings.entry(tenant) {
+                unheard.insert(self.standing(tenant, tokens, &sorted.keyring).await);
             }
+        }
+        let refreshed = self.refresh_for(&mut standings, tokens).await;
+        let (refuted, waiting): (Vec<_>, Vec<_>) =
+            strangers.into_iter().partition(|item| standings[&item.origin.tenant] == Standing::Refuted);
+        for item in &refuted {
+            sorted.reject_stranger(item);
         }
         if waiting.is_empty() {
             return Vec::new();
         }
-        let deadline = self.schedule.authenticated;
-        let refreshed = if vouched_for {
-            self.keyring_cache.refresh(self.outside, self.now, deadline).await
-        } else {
-            self.keyring_cache.refresh_in_doubt(self.outside, self.now, deadline).await
-        };
         match refreshed {
-            Ok(keyring) => {
+            Ok(Some(keyring)) => {
                 sorted.keyring = keyring;
                 let (known, strangers) =
                     recognise_with(&sorted.keyring.clone(), &self.config.policies, waiting, sorted);
@@ -186,6 +187,11 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
                     sorted.reject_stranger(item);
                 }
                 known
+            }
+            Ok(None) => {
+                tracing::error!(items = waiting.len(), "items cannot be judged without Entra's signing keys");
+                sorted.undecided += waiting.len();
+                Vec::new()
             }
             Err(error) => {
                 tracing::error!(%error, items = waiting.len(), "items cannot be judged without a newer keyring");
@@ -200,6 +206,41 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
             Proof::Valid(_) => Standing::VouchedFor,
             Proof::UnknownKey { .. } => Standing::Doubtful,
             Proof::None(_) => Standing::Refuted,
+        }
+    }
+
+    /// The keyring as it is now, if these standings are worth it. Where all is in doubt and the keyring was read too often for
+    /// that, Entra's keys settle who stands how. `None` if nobody is left to read it for, or if Entra cannot be asked, either:
+    /// a call may have a client state and a signing key that are both new, so what is still in doubt then stays undecided.
+    async fn refresh_for(
+        &self,
+        standings: &mut HashMap<TenantId, Standing>,
+        tokens: &Tokens<'_>,
+    ) -> Result<Option<Arc<Keyring>>, KeyringUnavailable> {
+        let (cache, deadline) = (self.keyring_cache, self.schedule.authenticated);
+        let any = |standings: &HashMap<_, _>, standing| standings.values().any(|other| *other == standing);
+        if !any(standings, Standing::VouchedFor) && any(standings, Standing::Doubtful) {
+            let refreshed = cache.refresh_in_doubt(self.outside, self.now, deadline).await?;
+            if refreshed.is_some() {
+                return Ok(refreshed);
+            }
+            for (tenant, standing) in standings.iter_mut().filter(|(_, standing)| **standing == Standing::Doubtful) {
+                *standing = self.standing_by_new_keys(*tenant, tokens).await;
+            }
+        }
+        if any(standings, Standing::VouchedFor) {
+            return cache.refresh(self.outside, self.now, deadline).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    async fn standing_by_new_keys(&self, tenant: TenantId, tokens: &Tokens<'_>) -> Standing {
+        // A silent Entra must leave time to judge those who know a client state.
+        let deadline = self.schedule.keyring;
+        match self.signing_keys.fetch_for_strangers(self.outside, tenant, self.now, deadline).await {
+            Fetched::Now(keys) if verify(&tokens.of(tenant), &[&keys], &self.effort).is_ok() => Standing::VouchedFor,
+            Fetched::Now(_) => Standing::Refuted,
+            Fetched::Unreachable | Fetched::NotAsked => Standing::Doubtful,
         }
     }
 
@@ -240,7 +281,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
     /// nothing away.
     async fn prove<'t>(&self, tenant: TenantId, tokens: &'t Tokens<'_>, keyring: &Keyring) -> Proof<'t> {
         let checked = tokens.checked();
-        let own: Vec<&CheckedToken> = checked.iter().flatten().filter(|token| token.tenant() == tenant).collect();
+        let own = tokens.of(tenant);
         if own.is_empty() {
             let error = checked.iter().find_map(|token| token.as_ref().err());
             return Proof::None(match error {
@@ -283,7 +324,7 @@ enum Proof<'t> {
 }
 
 /// What speaks for an item whose client state is unknown.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// A valid token: Graph sent it, or who has recorded a request of Graph's.
     VouchedFor,

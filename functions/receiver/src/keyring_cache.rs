@@ -128,31 +128,45 @@ impl KeyringCache {
         deadline: Instant,
     ) -> Result<Arc<Keyring>, KeyringUnavailable> {
         let mut held = self.held.lock().await;
-        let wait = match &*held {
-            Some(held) if held.asked_at >= now => return Ok(held.keyring.clone()),
-            Some(held) => BETWEEN_READS.saturating_sub(since(held.read_at, now)).max(SignedDuration::ZERO),
-            None => SignedDuration::ZERO,
-        };
-        sleep_until(deadline.min(Instant::now() + wait.unsigned_abs())).await;
-        let new = self.read(reader, now, deadline).await?;
-        Ok(held.insert(Held { read_at: now + wait, ..new }).keyring.clone())
+        match read_for(held.as_ref(), now) {
+            Some(keyring) => Ok(keyring),
+            None => self.read_after_a_pause(&mut held, reader, now, deadline).await,
+        }
     }
 
-    /// [`KeyringCache::refresh`] for what may be a call or a forger's: only so many times a minute, or each forgery would
-    /// keep an instance of the function busy with waiting.
+    /// [`KeyringCache::refresh`] for what may be a call or a forger's: it is read only so many times a minute, or each forgery
+    /// would keep an instance of the function busy with waiting. `None` if it was read that often.
     ///
     /// # Errors
-    /// If it cannot be read in time, or was read too often: whether something is lacking stays open.
+    /// If it cannot be read in time: whether something is lacking stays open.
     pub async fn refresh_in_doubt(
         &self,
         reader: &impl ReadKeyring,
         now: Timestamp,
         deadline: Instant,
-    ) -> Result<Arc<Keyring>, KeyringUnavailable> {
-        if !self.doubtful_reads.take(now) {
-            return Err(self.unavailable("it was read too often for tokens of unknown keys".to_owned()));
+    ) -> Result<Option<Arc<Keyring>>, KeyringUnavailable> {
+        let mut held = self.held.lock().await;
+        if let Some(keyring) = read_for(held.as_ref(), now) {
+            return Ok(Some(keyring));
         }
-        self.refresh(reader, now, deadline).await
+        if !self.doubtful_reads.take(now) {
+            return Ok(None);
+        }
+        self.read_after_a_pause(&mut held, reader, now, deadline).await.map(Some)
+    }
+
+    async fn read_after_a_pause(
+        &self,
+        held: &mut Option<Held>,
+        reader: &impl ReadKeyring,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Result<Arc<Keyring>, KeyringUnavailable> {
+        let age = held.as_ref().map_or(SignedDuration::MAX, |held| since(held.read_at, now));
+        let wait = BETWEEN_READS.saturating_sub(age).max(SignedDuration::ZERO);
+        sleep_until(deadline.min(Instant::now() + wait.unsigned_abs())).await;
+        let new = self.read(reader, now, deadline).await?;
+        Ok(held.insert(Held { read_at: now + wait, ..new }).keyring.clone())
     }
 
     async fn read(
@@ -191,6 +205,11 @@ impl Held {
     fn has_failed_lately(&self, now: Timestamp) -> bool {
         self.failed_at.is_some_and(|failed_at| since(failed_at, now) < BETWEEN_ATTEMPTS)
     }
+}
+
+/// The keyring, if it was read for a request that arrived `now`, or later.
+fn read_for(held: Option<&Held>, now: Timestamp) -> Option<Arc<Keyring>> {
+    held.filter(|held| held.asked_at >= now).map(|held| held.keyring.clone())
 }
 
 /// A clock that was set back makes a keyring old, never young for ever.
@@ -298,7 +317,7 @@ mod tests {
         let (cache, reader) = answers(&[GOOD]);
         let refresh = async |seconds| {
             let now = NOW + SignedDuration::from_secs(seconds);
-            cache.refresh_in_doubt(&reader, now, soon()).await.is_ok()
+            cache.refresh_in_doubt(&reader, now, soon()).await.unwrap().is_some()
         };
         for seconds in 0..5 {
             assert!(refresh(seconds).await);
@@ -311,6 +330,26 @@ mod tests {
             "others are not held up"
         );
         assert!(refresh(60).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_doubt_one_that_was_read_for_the_request_does_not_count() {
+        let (cache, reader) = answers(&[GOOD]);
+        for seconds in 0..20 {
+            let now = NOW + SignedDuration::from_secs(seconds);
+            cache.refresh(&reader, now, soon()).await.unwrap();
+            assert!(cache.refresh_in_doubt(&reader, now, soon()).await.unwrap().is_some(), "after {seconds} s");
+        }
+        assert_eq!(reads(&reader), 20);
+        let later = NOW + SignedDuration::from_secs(20);
+        assert!(cache.refresh_in_doubt(&reader, later, soon()).await.unwrap().is_some(), "nothing was used up");
+        assert_eq!(reads(&reader), 21);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_doubt_a_failure_says_so() {
+        let (cache, reader) = answers(&[DOWN]);
+        assert!(cache.refresh_in_doubt(&reader, NOW, soon()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

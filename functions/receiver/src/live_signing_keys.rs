@@ -1,6 +1,6 @@
 //! Signing keys that the keyring does not have yet: fetched from Entra while Graph waits.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use graph_notifications::{SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +46,8 @@ struct State {
     kept: Option<SigningKeys>,
     fetches: VecDeque<Timestamp>,
     unreachable: bool,
+    /// What Entra last said to strangers' tokens, and when it was asked. Only tenants that are configured come here.
+    for_strangers: HashMap<TenantId, (Timestamp, Fetched)>,
 }
 
 impl LiveSigningKeys {
@@ -72,16 +74,52 @@ impl LiveSigningKeys {
             return Fetched::NotAsked;
         }
         state.fetches.push_back(now);
+        let fetched = state.ask(fetcher, tenant, now, deadline).await;
+        state.unreachable = fetched == Fetched::Unreachable;
+        fetched
+    }
+
+    /// The tenant's keys for items whose client state nobody knows: fetched once in [`LIMIT_PERIOD`], and apart from the
+    /// others, so that strangers use nothing up. Until that is over, Entra's answer stands. That keys may be a minute old takes
+    /// nothing from a call: Entra publishes a key before it signs by it.
+    pub async fn fetch_for_strangers(
+        &self,
+        fetcher: &impl FetchSigningKeys,
+        tenant: TenantId,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Fetched {
+        let mut state = self.state.lock().await;
+        if let Some((asked_at, fetched)) = state.for_strangers.get(&tenant)
+            && now.duration_since(*asked_at).abs() < LIMIT_PERIOD
+        {
+            return fetched.clone();
+        }
+        if deadline < Instant::now() + LEAST_TIME {
+            return Fetched::NotAsked;
+        }
+        let fetched = state.ask(fetcher, tenant, now, deadline).await;
+        state.for_strangers.insert(tenant, (now, fetched.clone()));
+        fetched
+    }
+}
+
+impl State {
+    async fn ask(
+        &mut self,
+        fetcher: &impl FetchSigningKeys,
+        tenant: TenantId,
+        now: Timestamp,
+        deadline: Instant,
+    ) -> Fetched {
         let answer = timeout_at(deadline, fetcher.fetch_signing_keys(tenant, now)).await;
         match answer.unwrap_or(Err(CallFailed::late())) {
             Ok(keys) => {
-                state.unreachable = false;
-                state.kept = Some(keys.clone());
+                self.kept = Some(keys.clone());
                 Fetched::Now(keys)
             }
             Err(error) => {
                 tracing::error!(%error, %tenant, "Entra's signing keys cannot be fetched");
-                state.unreachable = true;
                 Fetched::Unreachable
             }
         }
@@ -160,6 +198,45 @@ mod tests {
         let deadline = Instant::now() + LEAST_TIME - Duration::from_millis(1);
         assert_eq!(live.fetch(&entra, TENANT.parse().unwrap(), NOW, deadline).await, Fetched::NotAsked);
         assert_eq!(entra.asked.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_strangers_entra_is_asked_once_a_minute_and_tenant_and_its_answer_stands() {
+        let entra = Entra::default();
+        let live = LiveSigningKeys::default();
+        let fetch_for = async |tenant: &str, seconds| {
+            let deadline = Instant::now() + Duration::from_millis(500);
+            let now = NOW + SignedDuration::from_secs(seconds);
+            live.fetch_for_strangers(&entra, tenant.parse().unwrap(), now, deadline).await
+        };
+        let at = |seconds| SignedDuration::from_secs(seconds);
+        for (seconds, asked_at, asked) in [(0, 0, 1), (1, 0, 1), (59, 0, 1), (60, 60, 2), (119, 60, 2)] {
+            let keys = SigningKeys { fetched_at: NOW + at(asked_at), keys: vec![] };
+            assert_eq!(fetch_for(TENANT, seconds).await, Fetched::Now(keys), "after {seconds} s");
+            assert_eq!(entra.asked.get(), asked, "after {seconds} s");
+        }
+        entra.down.set(true);
+        for _ in 0..3 {
+            assert_eq!(fetch_for("66666666-2222-3333-4444-555555555555", 119).await, Fetched::Unreachable);
+        }
+        assert_eq!(entra.asked.get(), 3);
+        entra.down.set(false);
+        for second in 119..124 {
+            assert!(matches!(fetch(&live, &entra, second).await, Fetched::Now(_)), "strangers use nothing up");
+        }
+        assert_eq!(fetch(&live, &entra, 124).await, Fetched::NotAsked, "and make nothing unreachable");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_time_entra_is_not_asked_for_strangers_and_that_does_not_stand() {
+        let entra = Entra::default();
+        let live = LiveSigningKeys::default();
+        for (milliseconds, expected) in [(299, 0), (300, 1)] {
+            let deadline = Instant::now() + Duration::from_millis(milliseconds);
+            let fetched = live.fetch_for_strangers(&entra, TENANT.parse().unwrap(), NOW, deadline).await;
+            assert_eq!((fetched == Fetched::NotAsked, entra.asked.get()), (expected == 0, expected));
+        }
+        assert!(live.kept(NOW).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]

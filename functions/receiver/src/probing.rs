@@ -11,7 +11,8 @@ use crate::{keyring_cache::KeyringCache, outside::ReadKeyring};
 /// is told nothing, so that nobody can ask the receiver which key it has, or make it seem well. `KeyringFailures` is there,
 /// too: who is probed learns of an unreadable keyring before somebody calls.
 ///
-/// The keyring is not read again for a probe: strangers must not be able to ask for that, and the next probe finds a newer one.
+/// For what is malformed or not of this time the keyring is not needed, and it is not read again for any probe: strangers must
+/// not be able to ask for that, and the next probe finds a newer one.
 pub(crate) async fn count(
     probe: &Probe,
     keyring_cache: &KeyringCache,
@@ -20,12 +21,7 @@ pub(crate) async fn count(
     now: Timestamp,
     deadline: Instant,
 ) -> String {
-    let keyring = keyring_cache.get(reader, now, deadline).await;
-    let opened = match keyring {
-        Ok(keyring) => probe.open(&keyring, now).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    let metric = match opened {
+    let metric = match open(probe, keyring_cache, reader, now, deadline).await {
         Ok(()) => "ProbesReceived",
         Err(error) => {
             tracing::warn!(error, "a probe does not count");
@@ -34,4 +30,16 @@ pub(crate) async fn count(
     };
     let metrics = Metrics::of_function(function_name).with(metric, Unit::Count, 1);
     metrics.with("KeyringFailures", Unit::Count, keyring_cache.take_failures()).line(now)
+}
+
+async fn open(
+    probe: &Probe,
+    keyring_cache: &KeyringCache,
+    reader: &impl ReadKeyring,
+    now: Timestamp,
+    deadline: Instant,
+) -> Result<(), String> {
+    probe.check_time(now).map_err(|error| error.to_string())?;
+    let keyring = keyring_cache.get(reader, now, deadline).await.map_err(|error| error.to_string())?;
+    probe.open(&keyring, now).map_err(|error| error.to_string())
 }

@@ -408,11 +408,17 @@ async fn a_key_that_entra_does_not_publish_is_a_forgers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_without_a_client_state_makes_us_ask_entra() {
+async fn whoever_has_no_client_state_makes_us_ask_entra_once_a_minute_and_is_told_nothing() {
     let world = World::new();
-    let call = Call::new("x").change(json!({"clientState": "wrong"}));
-    world.deliver_with(&[call], Some(vec![support::token_of_new_key(TENANT)])).await;
-    assert_eq!(world.calls("fetch_signing_keys"), 0);
+    let stranger = || Call::new("x").change(json!({"clientState": "wrong"}));
+    world.deliver_with(&[stranger()], Some(vec![support::token_of_new_key(TENANT)])).await;
+    assert_eq!(world.calls("fetch_signing_keys"), 0, "a keyring that was read just now says it all");
+    for second in 1..120 {
+        world.later(1);
+        assert_eq!(world.deliver_with(&[stranger()], Some(unknown_keys(1))).await, 202, "after {second} s");
+    }
+    assert_eq!(world.calls("fetch_signing_keys"), 2);
+    assert!(world.published().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -855,19 +861,102 @@ async fn a_flood_leaves_twenty_events_a_minute_and_each_kind_has_its_own() {
 #[tokio::test(start_paused = true)]
 async fn tokens_of_unknown_keys_have_the_keyring_read_five_times_a_minute_at_most() {
     let world = warm().await;
-    let (mut reads, mut statuses) = (0, Vec::new());
-    for _ in 0..20 {
-        world.later(1);
-        let before = world.calls("read_keyring");
-        statuses.push(world.deliver_with(&[wrong_state("x")], Some(unknown_keys(1))).await);
-        reads += world.calls("read_keyring") - before;
-    }
-    assert_eq!((reads, world.calls("fetch_signing_keys")), (5, 0));
-    assert_eq!(statuses, [[202; 5].as_slice(), &[503; 15]].concat(), "what cannot be judged now is to come again");
+    let before = world.calls("read_keyring");
+    flood_of_unknown_keys(&world, 20, 202).await;
+    assert_eq!((world.calls("read_keyring") - before, world.calls("fetch_signing_keys")), (5, 1));
+    assert_eq!(world.metric("NotificationsUndecided").unwrap()["NotificationsUndecided"], 0, "no alarm");
     world.set_keyring(support::keyring("key-1", "a new client state"));
     let call = Call::new("call-1").change(json!({"clientState": "a new client state"}));
     assert_eq!(world.deliver(&[call]).await, 202);
     assert_eq!(world.published().len(), 2, "a call whose token vouches for it is not held up");
+}
+
+/// Requests of a forger's who knows tenant and app, one a second.
+async fn flood_of_unknown_keys(world: &World, requests: usize, status: u16) {
+    for request in 0..requests {
+        world.later(1);
+        let answer = world.deliver_with(&[wrong_state("x")], Some(unknown_keys(1))).await;
+        assert_eq!(answer, status, "request {request}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_flood_of_unknown_keys_a_call_with_all_new_raises_its_alert() {
+    let world = warm().await;
+    world.publish_new_signing_key();
+    let new_state = || Call::new("call-1").change(json!({"clientState": "a new client state"}));
+    flood_of_unknown_keys(&world, 5, 202).await;
+    world.set_keyring(support::keyring("key-1", "a new client state"));
+    world.later(1);
+    let token = || Some(vec![support::token_of_new_key(TENANT)]);
+    assert_eq!(world.deliver_with(&[new_state()], token()).await, 202);
+    assert_eq!((world.published().len(), world.calls("fetch_signing_keys")), (2, 1));
+    assert_eq!(world.published()[1].document()["verified"], json!(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_keys_takes_entra_from_nobody_who_knows_a_client_state() {
+    let world = warm().await;
+    flood_of_unknown_keys(&world, 20, 202).await;
+    for index in 0..4 {
+        let token = support::forged_token_with(TENANT, &format!("kid-{index}"), json!({}));
+        assert_eq!(world.deliver_with(&[Call::new("x")], Some(vec![token])).await, 202);
+    }
+    world.publish_new_signing_key();
+    let token = support::token_of_new_key(TENANT);
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token])).await, 202);
+    assert_eq!((world.published().len(), world.calls("fetch_signing_keys")), (2, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_flood_of_unknown_keys_while_entra_is_out_of_reach_nothing_is_lost() {
+    for fault in [Fault::Fails, Fault::Hangs] {
+        let world = warm().await;
+        world.fault("fetch_signing_keys", fault);
+        flood_of_unknown_keys(&world, 5, 202).await;
+        world.later(1);
+        let token = || Some(vec![support::token_of_new_key(TENANT)]);
+        let mixed = [wrong_state("x"), Call::new("call-1")];
+        assert_eq!(world.deliver_with(&mixed, token()).await, 503, "the first may yet turn out to be a call");
+        assert_eq!(world.published()[1].document()["verified"], json!(false), "who knows a client state need not wait");
+        let begun = tokio::time::Instant::now();
+        flood_of_unknown_keys(&world, 10, 503).await;
+        assert_eq!(begun.elapsed().as_millis(), 0, "Entra's silence holds nobody up twice");
+        world.set_keyring(support::keyring("key-1", "a new client state"));
+        let new = || Call::new("call-2").change(json!({"clientState": "a new client state"}));
+        assert_eq!(world.deliver_with(&[new()], token()).await, 503);
+        world.mend("fetch_signing_keys");
+        world.publish_new_signing_key();
+        world.later(61);
+        assert_eq!(world.deliver_with(&[new()], token()).await, 202);
+        assert_eq!(world.published()[2].document()["callId"], "call-2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn for_items_that_no_client_state_could_help_the_keyring_is_not_read() {
+    let elsewhere = "99999999-2222-3333-4444-555555555555";
+    let lifecycle = |tenant: &str, state: Value| {
+        Call::raw(json!({"tenantId": tenant, "clientState": state, "lifecycleEvent": "missed"}))
+    };
+    let world = World::new();
+    world.fault("read_keyring", Fault::Fails);
+    let hopeless = [
+        Call::new("x").tenant(elsewhere),
+        Call::new("x").change(json!({"clientState": null})),
+        lifecycle(elsewhere, json!(CLIENT_STATE)),
+        lifecycle(TENANT, Value::Null),
+    ];
+    assert_eq!(world.deliver(&hopeless).await, 202);
+    assert_eq!(world.calls("read_keyring"), 0);
+    assert_eq!(world.events("Notification Rejected").len(), 2);
+    let reported = world.events("Subscription Lifecycle");
+    assert_eq!(reported.iter().map(|event| &event["clientStateMatches"]).collect::<Vec<_>>(), [false, false]);
+    for item in [lifecycle(TENANT, json!(CLIENT_STATE)), Call::new("x")] {
+        let before = world.calls("read_keyring");
+        world.deliver(&[item]).await;
+        assert_eq!(world.calls("read_keyring"), before + 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,6 +107,14 @@ async fn strangers_cannot_make_the_receiver_read_its_keyring_by_probes() {
         count(&world, &stranger).await;
     }
     assert_eq!(world.calls("read_keyring"), 1);
+    let probe = world.probe();
+    world.later(400);
+    for cheap in [probe.clone(), changed(probe.clone(), "/probe/sentAt", json!("now")), json!({"probe": {}})] {
+        count(&world, &cheap).await;
+    }
+    assert_eq!(world.calls("read_keyring"), 1, "though it is stale");
+    count(&world, &world.probe()).await;
+    assert_eq!(world.calls("read_keyring"), 2);
 }
 
 #[tokio::test(start_paused = true)]
