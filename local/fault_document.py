@@ -26,7 +26,8 @@ Three things hold in every row:
 
 - **No authentic call is lost** once the fault has ended and Graph has retried, for which it takes up to four hours. The only exception
   is a clock that is days off.
-- **No forged notification alerts**: in each row one from a stranger and one from somebody who knows the client state are sent, too.
+- **No forged notification alerts**: in each row of the receiver that names no other test, one from a stranger and one from somebody who
+  knows the client state are sent, too.
 - **What changes anything for people is seen**: a metric moves that has an alarm. Where no alarm is named, the row says why none is
   needed.
 
@@ -55,7 +56,7 @@ RENEWER_HEAD = """
 ## The renewer
 
 A run that fails harms no call by itself: Graph goes on delivering for about an hour after the last renewal, and the next run is 15
-minutes away. In every row calls raise their alerts meanwhile.
+minutes away. After each fault whose row names no other test, a call is made and raises its alert.
 
 | What | fails so | the run | the next run | seen by |
 |---|---|---|---|---|
@@ -130,7 +131,7 @@ def people(row: Call) -> str:
 
 
 def afterwards(row: Call) -> str:
-    again = "a repeated delivery alerts again: " + "twice rather than never" if 1 in row.again else ""
+    again = "a repeated delivery alerts again: twice rather than never" if 1 in row.again else ""
     retried = row.answers[-1] != 202
     parts = ["Graph sends it again: " + " or ".join(AFTERWARDS[count] for count in row.total)] if retried else []
     return "; ".join(part for part in (*parts, row.note, again) if part) or "nothing is left to do"

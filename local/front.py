@@ -1,6 +1,6 @@
 """The local AWS endpoint: a proxy in front of the emulator, for the functions and for the Graph simulator.
 
-Six things are wanted from AWS that the emulator does not do:
+Seven things are wanted from AWS that the emulator does not do:
 
 - It answers for `{api}.execute-api.{region}.amazonaws.com`, the host in the deployed notification URL.
 - It answers for a secret that has no value yet as AWS does; the emulator has an empty value there.
@@ -10,6 +10,7 @@ Six things are wanted from AWS that the emulator does not do:
 - It answers `sts:GetWebIdentityToken` with a token that the issuer's published keys verify and that names the caller's
   role, as Microsoft Entra needs it; the emulator's token names no role and is signed with a secret.
 - It has outages on demand, so that tests see what the functions do then.
+- It says which calls of AWS the functions made, so that tests can compare them with the roles.
 
 Under `/_local/` it has an interface of its own, JSON over HTTP:
 

@@ -78,8 +78,8 @@ class Run(Row):
     """The renewer runs while the fault lasts, and once more when it has ended."""
 
     action: str = "reconcile"
-    # What is done before, so that the run has a reason to make the call: `lost` removes a subscription at Graph, `stray` makes one
-    # that does not belong.
+    # What is done before, so that the run has a reason to make the call: `lost` removes a subscription at Graph, `late` moves
+    # Graph's clock on by three hours.
     before: str = ""
     # How the run ends: `ok`, `problems`, or the type of the error with which the invocation fails.
     ends: str = "ok"

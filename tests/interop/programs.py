@@ -19,7 +19,7 @@ ROOT = HERE.parent.parent
 @cache
 def rust(name: str) -> str:
     """The path of a program of the package `end-to-end`, built if it is not up to date."""
-    command = ["cargo", "build", "--quiet", "--package", "end-to-end", "--bin", name, "--message-format", "json"]
+    command = ["cargo", "build", "--locked", "--quiet", "--package", "end-to-end", "--bin", name, "--message-format", "json"]
     lines = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
     messages = [json.loads(line) for line in lines if line.startswith("{")]
     return next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == name)

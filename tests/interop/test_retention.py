@@ -129,5 +129,7 @@ def test_the_document_knows_the_defaults(days: str) -> None:
 
 def test_the_document_knows_how_long_alerts_are_remembered() -> None:
     remembering = (ROOT / "functions/receiver/src/remembering.rs").read_text()
-    [hours] = re.findall(r"REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\((\d+)\)", remembering)
+    [hours] = re.findall(r"\bREMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\((\d+)\)", remembering)
     assert f"durations, {hours} hours" in DOCUMENT
+    [hours] = re.findall(r"\bLATEST_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\(([\d_]+)\)", remembering)
+    assert f"reported, {int(hours) // 24} days" in DOCUMENT

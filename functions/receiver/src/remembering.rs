@@ -25,7 +25,7 @@ use crate::{
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(48);
 
 /// How long it is remembered when the latest notification came: longer than the longest `SilenceDays`.
-const LATEST_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
+const LATEST_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(9_600);
 
 /// How much longer than for the lookup of duplicates an ended call waits to learn when it started.
 const PATIENCE_FOR_START: Duration = Duration::from_millis(200);

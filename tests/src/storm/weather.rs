@@ -52,7 +52,7 @@ enum Manner {
     Refusing,
     /// No call is answered or done.
     Silent,
-    /// Every call is done and answered, after seconds.
+    /// Every call is done and answered, after a second as a rule, and one in eight after more than anybody waits for.
     Slow,
     /// Half of the calls fail, one in eight although it was done.
     Flaky,
@@ -169,8 +169,12 @@ impl Weather {
         Duration::from_millis(self.rng.borrow_mut().u64(3..40))
     }
 
+    fn slowly(&self) -> Duration {
+        Duration::from_millis(self.rng.borrow_mut().u64(200..1300))
+    }
+
     fn late(&self) -> Duration {
-        Duration::from_millis(self.rng.borrow_mut().u64(200..5000))
+        Duration::from_millis(self.rng.borrow_mut().u64(1300..5000))
     }
 }
 
@@ -184,7 +188,8 @@ impl Faults for Weather {
                 match (manner, draw % 16) {
                     (Manner::Refusing, _) | (Manner::Flaky, 0..=2) => Fate::Refused(soon),
                     (Manner::Silent, _) | (Manner::Flaky, 3..=5) => Fate::Silence { done: false },
-                    (Manner::Slow, _) => Fate::Done(self.late()),
+                    (Manner::Slow, 0..=1) => Fate::Done(self.late()),
+                    (Manner::Slow, _) => Fate::Done(self.slowly()),
                     (Manner::Flaky, 6) => Fate::DoneAndDenied(soon),
                     (Manner::Flaky, 7) => Fate::Silence { done: true },
                     (Manner::Flaky, _) => Fate::Done(soon),
