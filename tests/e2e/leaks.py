@@ -32,11 +32,28 @@ def logged(system) -> str:
     """All that the functions and the API have written to CloudWatch's logs."""
     logs = system.client("logs")
     return "\n".join(
-        event["message"]
-        for group in logs.describe_log_groups()["logGroups"]
-        for stream in logs.describe_log_streams(logGroupName=group["logGroupName"])["logStreams"]
-        for event in logs.get_log_events(logGroupName=group["logGroupName"], logStreamName=stream["logStreamName"])["events"]
+        message
+        for group in pages(logs, "describe_log_groups", "logGroups")
+        # Each start of a function has a stream of its own.
+        for stream in pages(logs, "describe_log_streams", "logStreams", logGroupName=group["logGroupName"])
+        for message in messages(logs, group["logGroupName"], stream["logStreamName"])
     )
+
+
+def pages(client, operation: str, member: str, **asked: str) -> list[dict]:
+    return [found for page in client.get_paginator(operation).paginate(**asked) for found in page[member]]
+
+
+def messages(logs, group: str, stream: str) -> list[str]:
+    found, token = [], None
+    while True:
+        more = {"nextToken": token} if token else {}
+        page = logs.get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True, **more)
+        found += [event["message"] for event in page["events"]]
+        # At the end of a stream the token stays as it was.
+        if not page["events"] or page.get("nextForwardToken") in (None, token):
+            return found
+        token = page["nextForwardToken"]
 
 
 def places(system) -> dict[str, str]:
