@@ -52,7 +52,7 @@ class Log:
             return +found
 
         # A line may get into the log a moment after the answer.
-        until(lambda: all(sums()[name] >= count for name, count in awaited.items()), 5)
+        until(lambda: all(sums()[name] >= count for name, count in awaited.items()), 20)
         return dict(sums())
 
     def least(self, name: str) -> dict[str, float]:

@@ -6,13 +6,12 @@ The two stacks are made as README.md says.
 from __future__ import annotations
 
 import json
-import math
 import re
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 import stack
+from dialling import alerts_in, retry
 from processes import stop
 from system import System
 
@@ -82,20 +81,7 @@ def taken(system) -> list[dict]:
 
 def alerts(system) -> list[dict]:
     """The same of AlertTopic and TestTopic."""
-    documents = []
-    for queue in ("alerts", "tests"):
-        while messages := system.receive(queue):
-            documents += [json.loads(message["Message"]) for message in messages]
-    return documents
-
-
-def retry(system, call_id: str) -> dict:
-    """Moves Graph's clock to the call's next delivery attempt, and waits until nothing is left to be delivered."""
-    delivery = system.inspect(f"calls/{call_id}")["deliveries"][0]
-    now = datetime.fromisoformat(system.inspect("clock")["now"])
-    wait = (datetime.fromisoformat(delivery["nextAttemptAt"]) - now).total_seconds()
-    system.control("clock", seconds=max(0, math.ceil(wait)))
-    return system.inspect(f"calls/{call_id}?wait=settled")
+    return [document for queue in ("alerts", "tests") for document in alerts_in(system, queue)]
 
 
 def ids(documents: list[dict]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 
 import leaks
 import pytest
+from dialling import make_cold
 from processes import until
 
 
@@ -35,16 +36,7 @@ def keyring(system):
     text = manager.get_secret_value(SecretId=secret)["SecretString"]
     yield text
     manager.put_secret_value(SecretId=secret, SecretString=text)
-    restart_receiver(system)
-
-
-def restart_receiver(system) -> None:
-    """What the receiver holds in memory is gone."""
-    name = system.outputs["ReceiverFunctionName"]
-    functions = system.client("lambda")
-    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    number = int(variables.get("STARTED_ANEW", "0")) + 1
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": {**variables, "STARTED_ANEW": str(number)}})
+    make_cold(system)
 
 
 def test_the_probe_passes_the_gateway_and_is_read(system):
@@ -64,7 +56,7 @@ def test_the_probe_passes_the_gateway_and_is_read(system):
 def test_a_receiver_whose_keyring_is_spoilt_answers_alike_and_is_missed(system, keyring):
     manager, secret = system.client("secretsmanager"), system.resources["Keyring"]
     manager.put_secret_value(SecretId=secret, SecretString=json.dumps({**json.loads(keyring), "keys": []}))
-    restart_receiver(system)
+    make_cold(system)
     status, _, body = system.notify(b'{"probe":{}}')
     assert (status, body) == (202, b"")
     # For the receiver it stays as it is: what it has read serves it for five minutes.

@@ -54,7 +54,8 @@ pub(crate) async fn publish_new(
     schedule: &Schedule,
 ) -> HandedOver {
     let mut handed_over = HandedOver::default();
-    let fresh = leave_out_duplicates(alerts, outside, schedule.deduplicated, &mut handed_over).await;
+    let known_by = schedule.deduplicated(Instant::now());
+    let fresh = leave_out_duplicates(alerts, outside, known_by, &mut handed_over).await;
     let (tests, calls): (Vec<_>, Vec<_>) =
         fresh.into_iter().partition(|outgoing| outgoing.alert.audience() == Audience::Test);
     let (calls, tests) = tokio::join!(

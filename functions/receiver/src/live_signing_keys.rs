@@ -1,6 +1,6 @@
 //! Signing keys that the keyring does not have yet: fetched from Entra while Graph waits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use graph_notifications::{SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
@@ -9,13 +9,13 @@ use tokio::{
     time::{Duration, Instant, timeout_at},
 };
 
-use crate::outside::{CallFailed, FetchSigningKeys};
+use crate::{
+    limit::{PERIOD, PerMinute},
+    outside::{CallFailed, FetchSigningKeys},
+};
 
-/// How often keys are fetched within [`LIMIT_PERIOD`]: whoever knows a client state could make us ask Entra each time.
+/// How often keys are fetched in a minute: whoever knows a client state could make us ask Entra each time.
 pub const LIMIT: usize = 5;
-
-/// See [`LIMIT`].
-pub const LIMIT_PERIOD: SignedDuration = SignedDuration::from_mins(1);
 
 /// Fetched keys are used for this long, while the renewer brings the keyring up to date.
 pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -36,15 +36,20 @@ pub enum Fetched {
 }
 
 /// Fetches keys and keeps them.
-#[derive(Default)]
 pub struct LiveSigningKeys {
+    limit: PerMinute,
     state: Mutex<State>,
+}
+
+impl Default for LiveSigningKeys {
+    fn default() -> Self {
+        Self { limit: PerMinute::new(LIMIT), state: Mutex::default() }
+    }
 }
 
 #[derive(Default)]
 struct State {
     kept: Option<SigningKeys>,
-    fetches: VecDeque<Timestamp>,
     unreachable: bool,
     /// What Entra last said to strangers' tokens, and when it was asked. Only tenants that are configured come here.
     for_strangers: HashMap<TenantId, (Timestamp, Fetched)>,
@@ -66,22 +71,21 @@ impl LiveSigningKeys {
         deadline: Instant,
     ) -> Fetched {
         let mut state = self.state.lock().await;
-        state.fetches.retain(|at| now.duration_since(*at).abs() < LIMIT_PERIOD);
-        if state.fetches.len() >= LIMIT {
+        if !self.limit.is_free(now) {
             return if state.unreachable { Fetched::Unreachable } else { Fetched::NotAsked };
         }
-        if deadline < Instant::now() + LEAST_TIME {
+        if is_too_late(deadline) {
             return Fetched::NotAsked;
         }
-        state.fetches.push_back(now);
+        self.limit.take(now);
         let fetched = state.ask(fetcher, tenant, now, deadline).await;
         state.unreachable = fetched == Fetched::Unreachable;
         fetched
     }
 
-    /// The tenant's keys for items whose client state nobody knows: fetched once in [`LIMIT_PERIOD`], and apart from the
-    /// others, so that strangers use nothing up. Until that is over, Entra's answer stands. That keys may be a minute old takes
-    /// nothing from a call: Entra publishes a key before it signs by it.
+    /// The tenant's keys for items whose client state nobody knows: fetched once a minute, and apart from the others, so that
+    /// strangers use nothing up. Until the minute is over, Entra's answer stands. That would turn away only a call in the middle
+    /// of a flood whose subscription is new and whose token is signed by a key that Entra did not publish a minute ago.
     pub async fn fetch_for_strangers(
         &self,
         fetcher: &impl FetchSigningKeys,
@@ -91,17 +95,21 @@ impl LiveSigningKeys {
     ) -> Fetched {
         let mut state = self.state.lock().await;
         if let Some((asked_at, fetched)) = state.for_strangers.get(&tenant)
-            && now.duration_since(*asked_at).abs() < LIMIT_PERIOD
+            && now.duration_since(*asked_at).abs() < PERIOD
         {
             return fetched.clone();
         }
-        if deadline < Instant::now() + LEAST_TIME {
+        if is_too_late(deadline) {
             return Fetched::NotAsked;
         }
         let fetched = state.ask(fetcher, tenant, now, deadline).await;
         state.for_strangers.insert(tenant, (now, fetched.clone()));
         fetched
     }
+}
+
+fn is_too_late(deadline: Instant) -> bool {
+    deadline < Instant::now() + LEAST_TIME
 }
 
 impl State {

@@ -2,6 +2,10 @@
 
 use tokio::time::{Duration, Instant};
 
+/// How long duplicates are looked up at most. A table that is slow must not take the time that publishing needs: an alert that
+/// Amazon SNS takes too late to say so in time goes out twice.
+const LOOKUP: Duration = Duration::from_millis(500);
+
 /// Until when each stage must be done. What is missing then is done without, or left to Graph's retry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schedule {
@@ -9,8 +13,8 @@ pub(crate) struct Schedule {
     pub(crate) keyring: Instant,
     /// Every item is authentic or not, and read.
     pub(crate) authenticated: Instant,
-    /// Duplicates are known.
-    pub(crate) deduplicated: Instant,
+    /// Duplicates are known, however late it was begun to look them up.
+    deduplicated: Instant,
     /// The home Region has had its time: what it did not take goes the second way.
     pub(crate) published_at_home: Instant,
     /// Alerts are published, whichever way.
@@ -20,6 +24,11 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// Until when duplicates are looked up if that begins now.
+    pub(crate) fn deduplicated(&self, now: Instant) -> Instant {
+        self.deduplicated.min(now + LOOKUP)
+    }
+
     /// The schedule of an invocation that starts now. What leads to another Region begins with a connection there, so a second
     /// way has over half a second of its own, at the cost of all that comes before.
     pub(crate) fn starting(start: Instant, second_way: bool) -> Self {

@@ -473,6 +473,17 @@ async fn without_the_state_table_alerts_go_out_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_table_that_hangs_leaves_sns_its_time() {
+    let world = World::new();
+    world.fault("is_published", Fault::Hangs);
+    world.fault("alert-topic", Fault::Hangs);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 503);
+    let offered = world.offered_at()[0].1.duration_since(begun);
+    assert_eq!(offered.as_millis(), 500);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_sns_does_not_take_graph_sends_again() {
     for fault in [Fault::Fails, Fault::Hangs] {
         let world = World::new();
