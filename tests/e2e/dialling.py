@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from datetime import datetime
@@ -40,3 +41,9 @@ def make_cold(system) -> None:
     name = system.outputs["ReceiverFunctionName"]
     environment = client.get_function_configuration(FunctionName=name)["Environment"]
     client.update_function_configuration(FunctionName=name, Environment=environment)
+
+
+def handshake(system) -> None:
+    """Has the receiver invoked for nothing, if it can be: lines that it printed last may get into its log only then."""
+    with contextlib.suppress(OSError):
+        system.notify(b"", "?validationToken=next")

@@ -101,6 +101,13 @@ fn there_is_a_fuzz_target_for_each_and_nothing_else_is_kept() {
     }
 }
 
+#[test]
+fn the_corpora_stay_under_two_megabytes() {
+    let kept = files(&directory("corpus")).into_iter().flat_map(|of_target| files(&of_target));
+    let bytes: u64 = kept.map(|file| fs::metadata(file).unwrap().len()).sum();
+    assert!(bytes < 2_000_000, "{bytes} bytes; docs/fuzzing.md tells how to minimise them");
+}
+
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap().to_string_lossy().into_owned()
 }

@@ -1,8 +1,8 @@
 //! What goes wrong outside, drawn from the seed.
 //!
 //! *Turbulence* is always there: single calls that fail, processes that die, answers that get lost. *Outages* come one after
-//! the other, twice a day on average, and take from seconds to an hour: something fails in three of a hundred minutes. No
-//! service is that bad. AWS promises its own for all but one of a thousand minutes of a month.
+//! the other, once a day on average, and take from seconds to an hour: something fails in three of two hundred minutes. No
+//! service is that bad: AWS promises its own for all but one of a thousand minutes of a month.
 
 use std::cell::{Cell, RefCell};
 
@@ -18,7 +18,7 @@ use crate::{
 /// The shortest time between two outages.
 const SHORTEST_CALM: SignedDuration = SignedDuration::from_mins(10);
 /// The time that comes on top of it, on average.
-const FURTHER_CALM: SignedDuration = SignedDuration::from_hours(12);
+const FURTHER_CALM: SignedDuration = SignedDuration::from_hours(24);
 /// The longest outage, in seconds.
 const LONGEST_OUTAGE: i64 = 3600;
 
@@ -251,7 +251,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn outages_end_in_time_for_graphs_retries_and_all_of_them_come() {
         let weather = Weather::new(Rng::with_seed(1));
-        tokio::time::sleep(Duration::from_hours(8000)).await;
+        tokio::time::sleep(Duration::from_hours(16_000)).await;
         weather.raging();
         let outages = weather.outages();
         assert!(outages.len() > 400, "{}", outages.len());
