@@ -35,6 +35,7 @@ mod forge;
 mod genuine;
 mod handshake;
 mod lifecycle;
+mod probe;
 mod replay;
 mod request;
 mod signature;
@@ -62,6 +63,7 @@ pub fn corpus(target: &Target) -> Vec<Group> {
         tenant_and_policy::group,
         envelope::group,
         lifecycle::group,
+        probe::group,
         handshake::group,
         request::group,
         replay::group,

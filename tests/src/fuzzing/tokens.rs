@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use graph_notifications::{CheckedToken, ClientId, Policies, SigningKeys, validation_token::Requirements};
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -76,7 +77,9 @@ pub fn validation_token(data: &[u8]) {
 /// there once, the other way round.
 pub fn token_claims(data: &[u8]) {
     let Ok(claims) = serde_json::from_slice::<Value>(data) else {
-        assert!(tenant_of_checked(data).is_none(), "what is not JSON passes");
+        // A number or an escape that no value holds is JSON all the same, and may stand where nobody reads it.
+        let is_json = std::str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+        assert!(is_json || tenant_of_checked(data).is_none(), "what is not JSON passes");
         return;
     };
     if let Some(tenant) = tenant_of_checked(data) {
