@@ -100,12 +100,8 @@ impl FetchSigningKeys for Aws {
                 Ok(keys)
             }
             // Without one of the documents a key may seem unknown that is not, unless Entra says that there is none.
-            (Ok(keys), Err(error @ SigningKeysError::Status(_)))
-            | (Err(error @ SigningKeysError::Status(_)), Ok(keys))
-                if !error.is_retryable() =>
-            {
-                Ok(keys)
-            }
+            (Ok(keys), Err(SigningKeysError::Status(404 | 410)))
+            | (Err(SigningKeysError::Status(404 | 410)), Ok(keys)) => Ok(keys),
             (Err(error), _) | (_, Err(error)) => Err(CallFailed(error.to_string())),
         }
     }

@@ -1,7 +1,7 @@
 //! Handing alerts over: to people through SNS, to machines through the event bus.
 
 use emergency_alert::{Alert, Audience};
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::{StreamExt as _, stream};
 use lambda_edge::{event::BusEvent, publication::Publication};
 use tokio::time::{Instant, timeout_at};
 
@@ -160,7 +160,7 @@ pub(crate) async fn put_events(events: &[BusEvent], outside: &impl PutEvents, de
         let results = timeout_at(deadline, outside.put_events(&events)).await;
         results.unwrap_or_else(|_| vec![Err(CallFailed::late()); batch.len()])
     });
-    let results = join_all(calls).await.concat();
+    let results = stream::iter(calls).buffered(AT_ONCE).concat().await;
     let mut failed = 0;
     for (event, result) in events.iter().zip(results) {
         if let Err(error) = result {

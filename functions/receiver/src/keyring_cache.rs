@@ -207,9 +207,9 @@ impl Held {
     }
 }
 
-/// The keyring, if it was read for a request that arrived `now`, or later.
+/// The keyring, if it was read for the request that arrived `now`. One that was read later was read before the clock was set back.
 fn read_for(held: Option<&Held>, now: Timestamp) -> Option<Arc<Keyring>> {
-    held.filter(|held| held.asked_at >= now).map(|held| held.keyring.clone())
+    held.filter(|held| held.asked_at == now).map(|held| held.keyring.clone())
 }
 
 /// A clock that was set back makes a keyring old, never young for ever.

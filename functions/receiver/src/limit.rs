@@ -8,7 +8,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 /// The period that limits are for.
-pub(crate) const PERIOD: SignedDuration = SignedDuration::from_mins(1);
+const PERIOD: SignedDuration = SignedDuration::from_mins(1);
 
 /// So many times a minute and no more, for this instance of the function.
 pub(crate) struct PerMinute {

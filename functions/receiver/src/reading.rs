@@ -25,10 +25,12 @@ impl<O: ReadKeyring> Judge<'_, O> {
     /// since the keyring was read, so it is read again before an alert goes out without details for that.
     pub(crate) async fn read(&self, notifications: Vec<AuthenticNotification>, keyring: &Keyring) -> Read {
         let mut newest = None;
+        let mut asked = false;
         let mut read = Read::default();
         for (position, notification) in notifications.into_iter().enumerate() {
             let mut decrypted = self.decrypt(&notification, newest.as_deref().unwrap_or(keyring));
-            if newest.is_none() && matches!(decrypted, Err(DecryptionError::UnknownCertificate { .. })) {
+            if !asked && matches!(decrypted, Err(DecryptionError::UnknownCertificate { .. })) {
+                asked = true;
                 let refreshed = self.keyring_cache.refresh(self.outside, self.now, self.schedule.authenticated).await;
                 if let Ok(refreshed) = refreshed {
                     decrypted = self.decrypt(&notification, newest.insert(refreshed));

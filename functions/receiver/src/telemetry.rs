@@ -80,7 +80,8 @@ impl Tally {
         let mut events = Vec::new();
         // Once there is none left, thousands of items need not ask.
         let (mut left_for_strangers, mut left_for_acquaintances) = (true, true);
-        for (reason, origin) in rejected {
+        let who = |knew: bool| rejected.iter().filter(move |(reason, _)| reason.knew_client_state() == knew);
+        for (reason, origin) in who(true).chain(who(false)) {
             let word = reason.word();
             self.rejected_with_client_state += usize::from(reason.knew_client_state());
             let left = if reason.knew_client_state() { &mut left_for_acquaintances } else { &mut left_for_strangers };
