@@ -94,16 +94,25 @@ impl FetchSigningKeys for Aws {
         let client = self.entra.get_or_try_init(async || http::client(timeouts)).await;
         let client = client.map_err(|error| CallFailed(error.to_string()))?;
         let fetch = |version| signing_keys::fetch(client, &self.login_endpoint, tenant, version, now);
-        match tokio::join!(fetch(TokenVersion::V2), fetch(TokenVersion::V1)) {
-            (Ok(mut keys), Ok(more)) => {
-                keys.merge(more);
-                Ok(keys)
-            }
-            // Without one of the documents a key may seem unknown that is not, unless Entra says that there is none.
-            (Ok(keys), Err(SigningKeysError::Status(404 | 410)))
-            | (Err(SigningKeysError::Status(404 | 410)), Ok(keys)) => Ok(keys),
-            (Err(error), _) | (_, Err(error)) => Err(CallFailed(error.to_string())),
+        let (v2, v1) = tokio::join!(fetch(TokenVersion::V2), fetch(TokenVersion::V1));
+        of_both_documents(v2, v1).map_err(|error| CallFailed(error.to_string()))
+    }
+}
+
+/// Without one of the documents a key may seem unknown that is not, unless Entra says that there is no such document.
+fn of_both_documents(
+    v2: Result<SigningKeys, SigningKeysError>,
+    v1: Result<SigningKeys, SigningKeysError>,
+) -> Result<SigningKeys, SigningKeysError> {
+    match (v2, v1) {
+        (Ok(mut keys), Ok(more)) => {
+            keys.merge(more);
+            Ok(keys)
         }
+        (Ok(keys), Err(SigningKeysError::Status(404 | 410))) | (Err(SigningKeysError::Status(404 | 410)), Ok(keys)) => {
+            Ok(keys)
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 
@@ -247,6 +256,21 @@ mod tests {
     use lambda_edge::environment::Environment;
 
     use super::*;
+
+    #[test]
+    fn one_document_of_keys_is_enough_only_if_entra_has_no_other() {
+        let keys = || Ok(SigningKeys { fetched_at: Timestamp::UNIX_EPOCH, keys: vec![] });
+        assert!(of_both_documents(keys(), keys()).is_ok());
+        for (status, enough) in
+            [(404, true), (410, true), (302, false), (401, false), (403, false), (408, false), (503, false)]
+        {
+            let none = || Err(SigningKeysError::Status(status));
+            assert_eq!(of_both_documents(keys(), none()).is_ok(), enough, "{status}");
+            assert_eq!(of_both_documents(none(), keys()).is_ok(), enough, "{status}");
+            assert!(of_both_documents(none(), none()).is_err());
+        }
+        assert!(of_both_documents(keys(), Err(SigningKeysError::Unreadable)).is_err());
+    }
 
     #[test]
     fn only_the_deadline_ends_a_call_to_the_second_topic() {

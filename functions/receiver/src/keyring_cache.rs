@@ -313,6 +313,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_back_makes_no_keyring_new() {
+        let (cache, reader) = answers(&[GOOD, DOWN, GOOD]);
+        cache.refresh(&reader, NOW, soon()).await.unwrap();
+        let earlier = NOW - SignedDuration::from_hours(1);
+        assert!(cache.refresh(&reader, earlier, soon()).await.is_err());
+        assert!(cache.refresh(&reader, earlier, soon()).await.is_ok());
+        assert_eq!(reads(&reader), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn in_doubt_it_is_read_five_times_a_minute_at_most() {
         let (cache, reader) = answers(&[GOOD]);
         let refresh = async |seconds| {
