@@ -96,6 +96,13 @@ def test_the_roles_may_use_the_key_before_an_update_reaches_them() -> None:
     assert services == set(BY_WAY_OF.values())
 
 
+def test_no_stacks_name_is_so_long_that_its_roles_get_another() -> None:
+    names = KEY_POLICY["TheStacksRolesUseIt"]["Condition"]["ArnLike"]["aws:PrincipalArn"]
+    longest = max(len(name.rpartition("/")[2].replace("${StackName}", "").removesuffix("*")) for name in names)
+    # Of a role's 64 characters CloudFormation fills the last 12.
+    assert KEY_TEMPLATE["Parameters"]["StackName"]["MaxLength"] + longest + 12 <= 64
+
+
 def test_the_key_is_for_the_stacks_own_logs() -> None:
     allowed = KEY_POLICY["LogsAreKept"]["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]
     patterns = [each.rpartition(":log-group:")[2].replace("${StackName}", "${AWS::StackName}") for each in allowed]
