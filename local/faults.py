@@ -10,6 +10,7 @@ until all faults are cleared. Its `mode` says what happens:
     slow          neither an answer nor an effect, for `hangSeconds` (10)
     garbage       status 200, and a text that is no answer at all
     wrong         status 200, and the `body` that is given: well-formed, but not what was asked for
+    late          it is done, and answered after `hangSeconds`
     lost          it is done, and the connection is reset without an answer
     killed        the calling process is killed before anything is done
     killedAfter   it is done, and the calling process is killed before it learns of that
@@ -27,7 +28,7 @@ import threading
 from typing import NamedTuple
 
 # In these modes the service does what it was asked to.
-EFFECTIVE = {"lost", "killedAfter"}
+EFFECTIVE = {"late", "lost", "killedAfter"}
 MODES = {"down", "refusing", "throttling", "failing", "slow", "garbage", "wrong", "killed", *EFFECTIVE}
 
 QUERY_SERVICES = {"sns", "sts"}

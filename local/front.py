@@ -281,7 +281,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
-        if fault:
+        if fault and fault["mode"] == "late":
+            time.sleep(fault["hangSeconds"])
+        elif fault:
             self.strike(fault, service, signed["key"] if signed else "")
             if status == 200 and action in ("Publish", "PublishBatch"):
                 front.published(form, answer, accepted_at)

@@ -183,6 +183,8 @@ RECEIVER = [
         )
         for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong")
     ),
+    Call("receiver", SNS, "slow", "for a second", faults=(aws("sns", "late", hangSeconds=1),),
+         unseen="the attempt has that much time: to give it up would be to tell people twice"),
     Call("receiver", SNS, "wrong", "three calls in one request", calls=3, faults=(aws("sns", "wrong", body=NO_ENTRIES),),
          answers=(503,), alerts=(0,), metrics={"AlertsNotPublished": 3}, alarms=REFUSED),
     Call("receiver", SNS, "lost", "once", faults=(aws("sns", "lost", times=1),), alerts=(2,), total=(2,), note=TWICE,

@@ -59,6 +59,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "sns takes no alert": {"NotificationsRefused": SOON},
     "sns at home takes no alert": {"SecondWayUsed": SOON},
     "nobody hears the second way": {"NobodyHearsSecondWay": SOON},
+    "no chat channel is left": {"NobodyHearsChat": SOON},
     "the bus takes no call": {"CallEventsLost": SOON},
     "the receiver's table is down": {"StateTableFailing": SOON},
     "graph encrypts for a lost key": {"DegradedAlerts": SOON},
@@ -163,7 +164,7 @@ def test_silence_is_breaching_where_silence_is_the_fault() -> None:
     breaching = {each.name for each in ALARMS.values() if each.missing == "breaching"}
     assert breaching == {
         "WatchMissing", "ProbesMissing", "SubscriptionsRunningOut", "NobodyHearsAlerts", "NobodyHearsAlarms",
-        "NobodyHearsSecondWay",
+        "NobodyHearsChat", "NobodyHearsSecondWay",
     }
     assert {each.missing for each in ALARMS.values()} == {"breaching", "notBreaching"}
 

@@ -48,13 +48,15 @@ impl Aws {
     /// Clients for what the configuration names. Nothing is called yet.
     #[must_use]
     pub fn new(sdk: &SdkConfig, config: &Config) -> Self {
-        // Publishing is retried by the handler, which knows how much time is left.
-        let sns = aws_sdk_sns::config::Builder::from(sdk).retry_config(RetryConfig::disabled());
+        // Publishing is retried by the handler, which knows how much time is left. It alone ends an attempt, too: one that is
+        // given up early may have published all the same.
+        let sns = aws_sdk_sns::config::Builder::from(sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build());
         Self {
             secrets_manager: aws_sdk_secretsmanager::Client::new(sdk),
             dynamodb: aws_sdk_dynamodb::Client::new(sdk),
-            // The handler's deadline alone ends what leads to another Region: it begins with a connection there, and has all
-            // the time that is left.
+            // What leads to another Region begins with a connection there, which has all the time that is left.
             sns: TopicClients::new(sns, config.second_alert_topic.as_ref())
                 .with_second_timeouts(TimeoutConfig::disabled()),
             eventbridge: aws_sdk_eventbridge::Client::new(sdk),
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_deadline_ends_a_call_to_the_second_topic() {
+    fn only_the_deadline_ends_a_call_to_a_topic() {
         const SECOND: &str = "arn:aws:sns:us-west-2:123456789012:Alerts";
         let config = Config::read(&Environment(&|variable| {
             let value = match variable {
@@ -298,7 +300,8 @@ mod tests {
             .build();
         let aws = Aws::new(&sdk, &config);
         let of = |topic: &str| aws.sns.of(topic).config().timeout_config().unwrap().clone();
-        assert_eq!(of(&config.alert_topic_arn), timeouts);
+        let home = of(&config.alert_topic_arn);
+        assert_eq!((home.connect_timeout(), home.operation_attempt_timeout()), (timeouts.connect_timeout(), None));
         assert_eq!(of(SECOND), TimeoutConfig::disabled());
     }
 }

@@ -207,6 +207,7 @@ fn beyond() -> Vec<Scenario> {
         changed("a subscriber leaves", |state| *state.subscribers.entry("alerts").or_default() = 2),
         changed("the last subscriber leaves", |state| *state.subscribers.entry("alerts").or_default() = 0),
         changed("nobody hears the second way", |state| *state.subscribers.entry(SECOND_TOPIC).or_default() = 0),
+        changed("no chat channel is left", |state| *state.subscribers.entry("chat").or_default() = 0),
         changed("nobody hears the alarms any more", |state| *state.subscribers.entry("operations").or_default() = 0),
         measured("a subscriber is not reached", ["AWS/SNS", failed, "TopicName", "AlertTopic.TopicName"], 1.0),
         measured("chat is not reached", ["AWS/SNS", failed, "TopicName", "ChatTopic.TopicName"], 1.0),

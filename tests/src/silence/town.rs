@@ -111,7 +111,13 @@ impl Town {
             now: Cell::new(START),
             state: RefCell::new(State {
                 secrets: BTreeMap::from([(SECRET.to_owned(), "hunter2".to_owned())]),
-                subscribers: BTreeMap::from([("alerts", 3), ("tests", 1), ("operations", 1), (SECOND_TOPIC, 1)]),
+                subscribers: BTreeMap::from([
+                    ("alerts", 3),
+                    ("tests", 1),
+                    ("operations", 1),
+                    ("chat", 1),
+                    (SECOND_TOPIC, 1),
+                ]),
                 ..State::default()
             }),
             receiver: RefCell::new(Rc::new(receiver::start(town.clone()))),
@@ -265,6 +271,7 @@ fn config() -> Config {
             "TEST_TOPIC_ARN" => "tests".to_owned(),
             "SECOND_ALERT_TOPIC_ARN" => SECOND_TOPIC.to_owned(),
             "AWS_REGION" => "us-east-1".to_owned(),
+            "CHAT_TOPIC_ARN" => "chat".to_owned(),
             "OPERATIONS_TOPIC_ARN" => "operations".to_owned(),
             // Names of what lives in memory here.
             "STATE_TABLE_NAME" | "EVENT_BUS_NAME" | "STACK_NAME" => name.to_lowercase(),

@@ -27,6 +27,12 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(45);
 /// What is left of that for notes and metrics.
 const RESERVE: SignedDuration = SignedDuration::from_secs(10);
 
+/// What the notes may take of it.
+const FOR_NOTES: SignedDuration = SignedDuration::from_secs(6);
+
+/// A probe that has less time than this is not posted: its silence would say nothing of the address.
+const FOR_PROBE: SignedDuration = SignedDuration::from_secs(4);
+
 /// What the receiver answers whatever a request holds.
 const ACCEPTED: u16 = 202;
 
@@ -35,8 +41,8 @@ pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) ->
     let started_at = world.now();
     let until = ends_at.min(started_at + LONGEST) - RESERVE;
     let eyes = Eyes { world, config, until };
-    let (keyed, graphs, topics, times) =
-        tokio::join!(eyes.keyring_and_probe(), eyes.subscriptions(), eyes.topics(), eyes.times());
+    let (keyed, topics, times, graphs) =
+        tokio::join!(eyes.keyring_and_probe(), eyes.topics(), eyes.times(), eyes.subscriptions());
     let mut report = WatchReport {
         action: "watch",
         ok: false,
@@ -55,6 +61,8 @@ pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) ->
     let known = |id: &String| keyed.certificate_ids.as_ref().is_none_or(|known| known.contains(id));
     let lost = graphs.certificate_ids.iter().filter(|id| !known(id));
     report.problems.extend(lost.map(|id| format!("Graph encrypts for the certificate {id}, whose key is lost")));
+    // What did not answer has used up all of the time before.
+    let eyes = Eyes { until: until + FOR_NOTES, ..eyes };
     report.credentials.extend(eyes.app_credential(graphs.newest_refused, &mut report.problems).await);
     eyes.compare_with_notes(topics, times, &mut report).await;
     report.ok = report.probe_answered == Some(true) && report.problems.is_empty();
@@ -100,11 +108,15 @@ struct Times {
 impl<W: Watched> Eyes<'_, W> {
     /// The call's answer, or the sentence that there was none in time.
     async fn bounded<T, E: ToString>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+        const LATE: &str = "there was no answer in time";
         let left = Duration::try_from(self.until.duration_since(self.world.now())).unwrap_or_default();
+        if left.is_zero() {
+            return Err(LATE.to_owned());
+        }
         tokio::select! {
             biased;
             answer = call => answer.map_err(|error| error.to_string()),
-            () = self.world.sleep(left) => Err("there was no answer in time".to_owned()),
+            () = self.world.sleep(left) => Err(LATE.to_owned()),
         }
     }
 
@@ -130,11 +142,18 @@ impl<W: Watched> Eyes<'_, W> {
             return keyed;
         };
         keyed.credentials.extend(ends("EncryptionCertificate", key.pair.not_after(), now));
-        let posted = async {
-            let body = self.world.seal_probe(key, now)?;
-            self.world.post_probe(&self.config.notification_url, &body).await
+        let body = match self.world.seal_probe(key, now) {
+            Ok(body) if self.until.duration_since(now) >= FOR_PROBE => body,
+            Ok(_) => {
+                keyed.problems.push("the keyring came too late for a probe".to_owned());
+                return keyed;
+            }
+            Err(error) => {
+                keyed.problems.push(format!("no probe can be made: {error}"));
+                return keyed;
+            }
         };
-        let answered = self.bounded(posted).await;
+        let answered = self.bounded(self.world.post_probe(&self.config.notification_url, &body)).await;
         keyed.probe_answered = Some(answered == Ok(ACCEPTED));
         match answered {
             Ok(ACCEPTED) => {}
@@ -204,12 +223,13 @@ impl<W: Watched> Eyes<'_, W> {
         Times { reconciled_at, latest_notification, notes }
     }
 
-    /// When what the app signs in with ends, as far as that can be known.
+    /// When what the app signs in with ends, as far as that can be known. Where Entra took no credential of the kind that is meant
+    /// to be used, that is the client secret, which serves while the app changes over.
     async fn app_credential(&self, newest_refused: bool, problems: &mut Vec<String>) -> Option<CredentialWatched> {
         let now = self.world.now();
         match &self.config.credential {
-            CredentialKind::Secret(_) => ends("ClientSecret", self.config.client_secret_expires_at, now),
-            CredentialKind::Federated => None,
+            CredentialKind::Secret(_) => self.client_secret(now),
+            CredentialKind::Federated => self.client_secret(now).filter(|_| newest_refused),
             CredentialKind::Certificate(id) => {
                 let all = match self.bounded(AppCertificates::read(self.world, id)).await {
                     Ok(all) => all,
@@ -220,10 +240,17 @@ impl<W: Watched> Eyes<'_, W> {
                 };
                 // The newest that serves. The next one is of no use before it is uploaded.
                 let serving = all.certificates.iter().rev().nth(usize::from(newest_refused));
+                if serving.is_none() && newest_refused {
+                    return self.client_secret(now);
+                }
                 let end = serving.and_then(|one| one.pair.not_after()).unwrap_or(now);
                 ends("AppCertificate", Some(end), now)
             }
         }
+    }
+
+    fn client_secret(&self, now: Timestamp) -> Option<CredentialWatched> {
+        ends("ClientSecret", self.config.client_secret_expires_at, now)
     }
 
     /// Fills in what takes the notes of the watch before, and notes what the next one needs.

@@ -298,18 +298,56 @@ async fn the_apps_certificate_is_the_newest_that_entra_takes() {
     config.credential = CredentialKind::Certificate("certificates".to_owned());
     let days = async |fake: &Fake| {
         let report = look(fake, &config).await;
-        report.credentials.iter().find(|one| one.credential == "AppCertificate").unwrap().days_left
+        report.credentials.iter().find(|one| one.credential == "AppCertificate").map(|one| one.days_left)
     };
-    assert_eq!(days(&fake).await, 0, "there is none");
+    assert_eq!(days(&fake).await, None, "the client secret serves");
     let (first, _) = AppCertificates::prepare(&fake, "certificates").await.unwrap();
     fake.state.borrow_mut().uploaded = Some(digests(&first, fake.now()));
-    assert_eq!(days(&fake).await, 365);
+    assert_eq!(days(&fake).await, Some(365));
     fake.advance(DAY * 320);
     let (both, made) = AppCertificates::prepare(&fake, "certificates").await.unwrap();
     assert!(made);
-    assert_eq!(days(&fake).await, 45, "the next one is not uploaded");
+    assert_eq!(days(&fake).await, Some(45), "the next one is not uploaded");
     fake.state.borrow_mut().uploaded = Some(digests(&both, fake.now()));
-    assert_eq!(days(&fake).await, 365);
+    assert_eq!(days(&fake).await, Some(365));
+}
+
+#[tokio::test]
+async fn while_the_client_secret_serves_in_place_of_a_certificate_its_end_counts() {
+    let fake = Fake::new();
+    let mut config = config("Global");
+    config.credential = CredentialKind::Certificate("certificates".to_owned());
+    config.fallback_secret_id = Some("client-secret".to_owned());
+    config.client_secret_expires_at = Some(fake.now() + DAY * 20);
+    AppCertificates::prepare(&fake, "certificates").await.unwrap();
+    fake.state.borrow_mut().uploaded = Some(Vec::new());
+    let ending = async |config: &Config| {
+        let report = look(&fake, config).await;
+        let app = report.credentials.iter().filter(|one| one.credential != "EncryptionCertificate");
+        app.map(|one| (one.credential, one.days_left)).collect::<Vec<_>>()
+    };
+    assert_eq!(ending(&config).await, [("ClientSecret", 20)]);
+    config.client_secret_expires_at = None;
+    assert_eq!(ending(&config).await, [], "nobody said when it ends");
+}
+
+#[tokio::test]
+async fn what_does_not_answer_leaves_time_for_notes() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().slow = Some(("list".to_owned(), SignedDuration::from_secs(60)));
+    fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(0));
+    for lost in [1, 0] {
+        let report = look(&fake, &config("Global")).await;
+        assert_eq!(values(&fake, "SubscribersLost")[0], lost, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_probe_that_never_left_says_nothing_of_the_address() {
+    let fake = settled("Global").await;
+    let report = watch(&fake, &config("Global"), fake.now() + SignedDuration::from_secs(13)).await;
+    assert_eq!((report.probe_answered, values(&fake, "ProbesAnswered").len()), (None, 0));
+    assert_eq!(report.problems, ["the keyring came too late for a probe"]);
 }
 
 fn digests(certificates: &AppCertificates, now: Timestamp) -> Vec<String> {
