@@ -11,8 +11,8 @@ use crate::{keyring_cache::KeyringCache, outside::ReadKeyring};
 /// is told nothing, so that nobody can ask the receiver which key it has, or make it seem well. `KeyringFailures` is there,
 /// too: who is probed learns of an unreadable keyring before somebody calls.
 ///
-/// For what is malformed or not of this time the keyring is not needed, and it is not read again for any probe: strangers must
-/// not be able to ask for that, and the next probe finds a newer one.
+/// For what is malformed or not of this time the keyring is not needed, and it is not read sooner for any probe than for a
+/// call: strangers must not be able to ask for that, and the next probe finds a newer one.
 pub(crate) async fn count(
     probe: &Probe,
     keyring_cache: &KeyringCache,

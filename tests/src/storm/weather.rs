@@ -137,15 +137,10 @@ impl Weather {
     }
 
     fn one_of_thousand(&self, calm: u32, kind: Kind) -> bool {
-        let rate = match self.raging() {
-            Some(raging) if raging == kind => {
-                if kind == Kind::Kills {
-                    100
-                } else {
-                    500
-                }
-            }
-            _ => calm,
+        let rate = match self.raging().filter(|raging| *raging == kind) {
+            None => calm,
+            Some(Kind::Kills) => 100,
+            Some(_) => 500,
         };
         self.rng.borrow_mut().u32(..1000) < rate
     }
