@@ -23,8 +23,9 @@ import faults
 
 # The functions' metrics that speak of something unusual.
 TELLING = {
-    "AlertsDegraded", "AlertsNotPublished", "AlertsUnverified", "CallEventsNotPut", "KeyringFailures", "NotificationsUndecided",
-    "Problems", "RejectedWithClientState", "RenewalFailures", "StateTableFailures", "SubscriptionsLost",
+    "AlertsDegraded", "AlertsNotPublished", "AlertsUnverified", "CallEventsNotPut", "KeyringFailures",
+    "LifecycleEventsNotPut", "NotificationsUndecided", "Problems", "RejectedWithClientState", "RejectedWithToken",
+    "RenewalFailures", "StateTableFailures", "SubscriptionsLost",
 }
 # Past the time over which Graph judges an endpoint.
 JUDGED_AGAIN = 601

@@ -65,6 +65,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "graph encrypts for a lost key": {"DegradedAlerts": SOON},
     "a token is signed with a new key, and entra is down": {"UnverifiedAlerts": SOON},
     "graph sends no tokens": {"RejectedWithClientState": SOON},
+    "the keyring lacks a client state that graph has": {"RejectedWithToken": SOON},
     "a call comes late": {"LateAlerts": SOON},
     "many forgeries": {"ManyRejected": SOON},
     "many requests that are no notifications": {"ManyRefused": SOON},

@@ -145,7 +145,9 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
         if current.is_ok() && lifecycle.iter().any(strange) {
             let deadline = self.schedule.authenticated;
             let newer = self.keyring_cache.no_older_than(FRESH_FOR_LIFECYCLE, self.outside, self.now, deadline).await;
-            sorted.keyring = newer.unwrap_or_else(|_| sorted.keyring.clone());
+            if let Ok(newer) = newer {
+                sorted.keyring = newer;
+            }
         }
         for item in lifecycle {
             let ours = item.check(policies, &sorted.keyring.client_states).is_ok();
@@ -184,7 +186,11 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
                 let (known, strangers) =
                     recognise_with(&sorted.keyring.clone(), &self.config.policies, waiting, sorted);
                 for item in &strangers {
-                    sorted.reject_stranger(item);
+                    if standings[&item.origin.tenant] == Standing::VouchedFor {
+                        sorted.rejected.push((Rejection::VouchedFor, Some((&item.origin).into())));
+                    } else {
+                        sorted.reject_stranger(item);
+                    }
                 }
                 known
             }

@@ -3,7 +3,7 @@
 use emergency_alert::{Alert, Audience};
 use futures::{StreamExt as _, stream};
 use lambda_edge::{event::BusEvent, publication::Publication};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
 use crate::{
     batch,
@@ -18,6 +18,9 @@ pub(crate) const AT_ONCE: usize = 16;
 
 /// How often an alert is offered to one topic in one invocation.
 const PUBLISH_ATTEMPTS: u32 = 3;
+
+/// How long a refused attempt waits for the next: Amazon SNS may throttle for a moment.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(150);
 
 /// An alert on its way out.
 pub(crate) struct Outgoing {
@@ -132,6 +135,10 @@ async fn publish(
                     offered.left.push(outgoing);
                 }
             }
+        }
+        // What used up its time has waited long enough.
+        if attempts_left > 0 && !offered.left.is_empty() && Instant::now() < until {
+            sleep_until(deadline.min(Instant::now() + BETWEEN_ATTEMPTS)).await;
         }
     }
     offered

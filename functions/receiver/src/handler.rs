@@ -120,7 +120,7 @@ impl<O: Outside> Receiver<O> {
         let mut strange: Vec<BusEvent> = heard.map(|(item, _)| subscription_lifecycle(item, false, now)).collect();
         strange.extend(tally.reject(&sorted.rejected, &self.voice, now));
         // Calls go by themselves: what strangers make us say must not stand in their way.
-        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, _, _) = tokio::join!(
+        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, tally.lifecycle_failed, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
             remember_starts(&handed_over.published, &self.outside, now, schedule.recorded),
             note_latest(&handed_over.published, &self.outside, now, schedule.recorded),

@@ -9,12 +9,26 @@ pub(crate) enum Rejection {
     Malformed,
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
+    #[error("Microsoft vouches for the item's tenant, and its client state is none of ours")]
+    VouchedFor,
     #[error("the request has no validation token")]
     NoValidationToken,
     #[error("no validation token covers the item's tenant")]
     NotCovered,
     #[error(transparent)]
     Token(#[from] TokenError),
+}
+
+/// What a rejection says of who sent the item. Operations must learn of all but strangers: either it is Graph, and something is set
+/// up wrongly, or a secret has leaked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspicion {
+    /// Anybody.
+    Stranger,
+    /// It knew a client state of ours.
+    KnowsClientState,
+    /// It has a valid validation token, made for our app.
+    HasToken,
 }
 
 impl From<MalformedItem> for Rejection {
@@ -24,15 +38,17 @@ impl From<MalformedItem> for Rejection {
 }
 
 impl Rejection {
-    /// Whether the item knew our client state: then either it is Graph's and something is set up wrongly, or the secret
-    /// has leaked. Operations must learn of both.
-    pub(crate) fn knew_client_state(self) -> bool {
+    /// What it says of its sender.
+    pub(crate) fn suspicion(self) -> Suspicion {
         match self {
-            Self::Malformed | Self::NotOurs(NotOurs::Tenant | NotOurs::NoClientState | NotOurs::ClientState) => false,
+            Self::Malformed | Self::NotOurs(NotOurs::Tenant | NotOurs::NoClientState | NotOurs::ClientState) => {
+                Suspicion::Stranger
+            }
+            Self::VouchedFor => Suspicion::HasToken,
             Self::NotOurs(NotOurs::Resource | NotOurs::Policy)
             | Self::NoValidationToken
             | Self::NotCovered
-            | Self::Token(_) => true,
+            | Self::Token(_) => Suspicion::KnowsClientState,
         }
     }
 
@@ -41,7 +57,7 @@ impl Rejection {
         match self {
             Self::Malformed => "Malformed".to_owned(),
             Self::NotOurs(NotOurs::NoClientState) => "ClientStateMissing".to_owned(),
-            Self::NotOurs(NotOurs::ClientState) => "ClientStateWrong".to_owned(),
+            Self::NotOurs(NotOurs::ClientState) | Self::VouchedFor => "ClientStateWrong".to_owned(),
             Self::NotOurs(reason) => format!("{reason:?}NotConfigured"),
             Self::NoValidationToken => "ValidationTokenMissing".to_owned(),
             Self::NotCovered => "TenantNotCovered".to_owned(),

@@ -16,7 +16,7 @@ use crate::{
     events::{RejectedOrigin, notification_rejected},
     handing_over::HandedOver,
     limit::PerMinute,
-    rejection::Rejection,
+    rejection::{Rejection, Suspicion},
 };
 
 /// How many rejected items of one request are logged and put on the bus; the metric counts all.
@@ -29,7 +29,7 @@ const REPORTS_PER_MINUTE: usize = 20;
 /// How much strangers may make this instance say.
 pub(crate) struct Voice {
     strangers: PerMinute,
-    /// Who knows a client state: not to be drowned by those who do not.
+    /// Who knows a client state or has a token: not to be drowned by those who have neither.
     acquaintances: PerMinute,
 }
 
@@ -46,7 +46,7 @@ impl Voice {
     }
 
     fn is_left_for(&self, reason: Rejection, now: Timestamp) -> bool {
-        if reason.knew_client_state() { self.acquaintances.take(now) } else { self.strangers.take(now) }
+        if reason.suspicion() == Suspicion::Stranger { self.strangers.take(now) } else { self.acquaintances.take(now) }
     }
 }
 
@@ -58,9 +58,11 @@ pub(crate) struct Tally {
     pub(crate) starts_failed: usize,
     pub(crate) notes_failed: usize,
     pub(crate) events_failed: usize,
+    pub(crate) lifecycle_failed: usize,
     pub(crate) keyring_failures: usize,
     lifecycle: usize,
     rejected_with_client_state: usize,
+    rejected_with_token: usize,
     rejected: BTreeMap<String, usize>,
 }
 
@@ -80,11 +82,13 @@ impl Tally {
         let mut events = Vec::new();
         // Once there is none left, thousands of items need not ask.
         let (mut left_for_strangers, mut left_for_acquaintances) = (true, true);
-        let who = |knew: bool| rejected.iter().filter(move |(reason, _)| reason.knew_client_state() == knew);
-        for (reason, origin) in who(true).chain(who(false)) {
+        let is_stranger = |reason: &Rejection| reason.suspicion() == Suspicion::Stranger;
+        let who = |strangers: bool| rejected.iter().filter(move |(reason, _)| is_stranger(reason) == strangers);
+        for (reason, origin) in who(false).chain(who(true)) {
             let word = reason.word();
-            self.rejected_with_client_state += usize::from(reason.knew_client_state());
-            let left = if reason.knew_client_state() { &mut left_for_acquaintances } else { &mut left_for_strangers };
+            self.rejected_with_client_state += usize::from(reason.suspicion() == Suspicion::KnowsClientState);
+            self.rejected_with_token += usize::from(reason.suspicion() == Suspicion::HasToken);
+            let left = if is_stranger(reason) { &mut left_for_strangers } else { &mut left_for_acquaintances };
             if events.len() < REJECTIONS_REPORTED && *left {
                 *left = voice.is_left_for(*reason, now);
                 if *left {
@@ -123,12 +127,14 @@ impl Tally {
             ("AlertsNotPublished", handed_over.failed),
             ("NotificationsUndecided", self.undecided),
             ("RejectedWithClientState", self.rejected_with_client_state),
+            ("RejectedWithToken", self.rejected_with_token),
             ("LifecycleNotifications", self.lifecycle),
             (
                 "StateTableFailures",
                 handed_over.lookups_failed + self.marks_failed + self.starts_failed + self.notes_failed,
             ),
             ("CallEventsNotPut", self.events_failed),
+            ("LifecycleEventsNotPut", self.lifecycle_failed),
             ("KeyringFailures", self.keyring_failures),
         ] {
             metrics = metrics.with(name, Unit::Count, value);

@@ -220,6 +220,9 @@ async fn forged_items_are_accepted_in_silence() {
         assert_eq!((&metric["Reason"], &metric["NotificationsRejected"]), (&json!(reason), &json!(1)));
         let knew = u8::from(["ResourceNotConfigured", "PolicyNotConfigured"].contains(&reason));
         assert_eq!(world.metric("RejectedWithClientState").unwrap()["RejectedWithClientState"], knew);
+        // The token is genuine: no stranger has one.
+        let with_token = u8::from(reason == "ClientStateWrong");
+        assert_eq!(world.metric("RejectedWithToken").unwrap()["RejectedWithToken"], with_token);
     }
 }
 
@@ -494,6 +497,30 @@ async fn what_sns_does_not_take_graph_sends_again() {
         assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
         assert_eq!((world.published().len(), world.marks().len()), (1, 1));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_sns_that_refuses_for_a_moment_takes_the_alert_in_the_same_invocation() {
+    let world = World::new();
+    world.fault("alert-topic", Fault::Fails);
+    let moment = async {
+        tokio::time::sleep(tokio::time::Duration::from_millis(250)).await;
+        world.mend("alert-topic");
+    };
+    let calls = [Call::new("call-1")];
+    let (status, ()) = tokio::join!(world.deliver(&calls), moment);
+    assert_eq!((status, world.published().len()), (202, 1));
+    assert_eq!(world.offered(), ["alert-topic"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifecycle_item_that_does_not_reach_the_bus_is_counted() {
+    let world = World::new();
+    world.fault("put_events", Fault::Fails);
+    let item = Call::raw(json!({"tenantId": TENANT, "clientState": CLIENT_STATE, "lifecycleEvent": "missed"}));
+    assert_eq!(world.deliver_with(&[item], None).await, 202);
+    let metric = world.metric("LifecycleEventsNotPut").unwrap();
+    assert_eq!((&metric["LifecycleEventsNotPut"], &metric["CallEventsNotPut"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test(start_paused = true)]

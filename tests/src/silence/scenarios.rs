@@ -90,7 +90,7 @@ fn nothing(_: &mut State) {}
 
 /// The number of values that CloudWatch would have counted is the value of one.
 fn flood(times: usize) -> Call {
-    Call { client_state: Some("guessed"), times, ..Call::default() }
+    Call { client_state: Some("guessed"), token: false, times, ..Call::default() }
 }
 
 /// All of them.
@@ -162,6 +162,10 @@ fn in_the_receiver() -> Vec<Scenario> {
             || Call { new_signing_key: true, ..Call::default() },
         ),
         called("graph sends no tokens", nothing, || Call { token: false, ..Call::default() }),
+        called("the keyring lacks a client state that graph has", nothing, || Call {
+            client_state: Some("of a keyring that was put back"),
+            ..Call::default()
+        }),
         called("a call comes late", nothing, || Call { age: SignedDuration::from_mins(6), ..Call::default() }),
         called("many forgeries", nothing, || flood(60)),
         happening("many requests that are no notifications", |town| {
