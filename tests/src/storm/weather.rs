@@ -2,7 +2,7 @@
 //!
 //! *Turbulence* is always there: single calls that fail, processes that die, answers that get lost. *Outages* come one after
 //! the other, once a day on average, and take from seconds to an hour: something fails in three of two hundred minutes. No
-//! service is that bad: AWS promises its own for all but one of a thousand minutes of a month.
+//! service is that bad: AWS promises of its own that one in a thousand calls fails in a month, all outages included.
 
 use std::cell::{Cell, RefCell};
 
@@ -22,8 +22,9 @@ const FURTHER_CALM: SignedDuration = SignedDuration::from_hours(24);
 /// The longest outage, in seconds.
 const LONGEST_OUTAGE: i64 = 3600;
 
-/// Of a thousand calls to the outside, how many meet turbulence.
-const TURBULENCE: u32 = 5;
+/// Of a thousand calls to the outside, how many meet turbulence. Three in five of these leave the receiver in doubt whether it was
+/// done, and who must not lose a call then tells it once more: the rate alone settles how many calls that makes.
+const TURBULENCE: u32 = 2;
 /// Of a thousand entries of batches, how many are refused while the rest is taken.
 const REFUSED_ENTRIES: u32 = 5;
 /// Of a thousand invocations, how many die on the way.
@@ -179,6 +180,7 @@ impl Faults for Weather {
         let raging = self.raging();
         let soon = self.soon();
         let draw = self.rng.borrow_mut().u32(..1000);
+        let trouble = self.rng.borrow_mut().u32(..5);
         match raging {
             Some(Kind::Of(services, manner)) if service(call).is_some_and(|own| services.contains(&own)) => {
                 match (manner, draw % 16) {
@@ -191,7 +193,7 @@ impl Faults for Weather {
                     (Manner::Flaky, _) => Fate::Done(soon),
                 }
             }
-            _ if draw < TURBULENCE => match draw {
+            _ if draw < TURBULENCE => match trouble {
                 0 => Fate::Refused(soon),
                 1 => Fate::Silence { done: false },
                 2 => Fate::Silence { done: true },
@@ -256,12 +258,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calm_troubles_one_call_in_two_hundred() {
+    async fn calm_troubles_two_calls_in_a_thousand() {
         let weather = Weather::new(Rng::with_seed(1));
         let troubled = (0..100_000).filter(|_| match weather.fate(Call::Publish) {
             Fate::Done(after) => after > Duration::from_millis(40),
             _ => true,
         });
-        assert!((400..600).contains(&troubled.count()));
+        let troubled = troubled.count();
+        assert!((150..250).contains(&troubled), "{troubled}");
     }
 }
