@@ -96,7 +96,7 @@ impl Scene {
         };
         let token = self.call["validationTokens"][0].as_str().unwrap();
         let token = CheckedToken::check(token, &requirements).unwrap();
-        let token = token.verify(self.keyring.signing_keys.as_ref().unwrap()).unwrap();
+        let token = token.verify(self.keyring.signing_keys.as_ref().unwrap(), &self.policies).unwrap();
         let recognised = RecognisedNotification::recognise(item, &self.policies, &self.keyring.client_states).unwrap();
         recognised.authenticate(token).unwrap()
     }

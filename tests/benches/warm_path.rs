@@ -119,7 +119,7 @@ impl Work {
         let recognised =
             RecognisedNotification::recognise(notification, &self.policies, &self.keyring.client_states).unwrap();
         let token = CheckedToken::check(&collection.validation_tokens[0], &requirements).unwrap();
-        let token = token.verify(self.keyring.signing_keys.as_ref().unwrap()).unwrap();
+        let token = token.verify(self.keyring.signing_keys.as_ref().unwrap(), &self.policies).unwrap();
         black_box(recognised.authenticate(token).unwrap().decrypt(&self.keyring).unwrap());
     }
 

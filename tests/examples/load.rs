@@ -41,6 +41,7 @@ use lambda_edge::{environment::Environment, event::BusEvent, publication::Public
 use receiver::{
     Config, Receiver,
     http::Response,
+    live_signing_keys::FetchedKeys,
     outside::{
         CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
         ReadKeyring, RememberStart,
@@ -441,10 +442,10 @@ impl ReadKeyring for Outside {
 }
 
 impl FetchSigningKeys for Outside {
-    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<FetchedKeys, CallFailed> {
         self.0.entra_requests.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(ENTRA).await;
-        Ok(signing_keys(now))
+        Ok(signing_keys(now).into())
     }
 }
 

@@ -15,6 +15,7 @@ use lambda_edge::{
 use receiver::{
     Config,
     http::Request,
+    live_signing_keys::FetchedKeys,
     outside::{
         CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
         ReadKeyring, RememberStart,
@@ -206,9 +207,10 @@ impl<F: Faults> ReadKeyring for Connection<F> {
 }
 
 impl<F: Faults> FetchSigningKeys for Connection<F> {
-    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<FetchedKeys, CallFailed> {
         let document = self.call(Call::FetchSigningKeys, |outside| outside.signing_keys.borrow().clone()).await?;
-        SigningKeys::from_jwks(document.as_bytes(), now).map_err(|error| CallFailed(error.to_string()))
+        let keys = SigningKeys::from_jwks(document.as_bytes(), now);
+        keys.map(Into::into).map_err(|error| CallFailed(error.to_string()))
     }
 }
 

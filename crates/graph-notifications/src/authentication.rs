@@ -264,11 +264,14 @@ mod tests {
         let recognised = || recognise(json!({})).unwrap();
         let (own, signer) = checked(TENANT);
         let (other, _) = checked(OTHER_TENANT);
-        let authentic = recognised().authenticate(own.verify(&signer.keys()).unwrap()).unwrap();
+        let authentic = recognised().authenticate(own.verify(&signer.keys(), &policies()).unwrap()).unwrap();
         assert!(authentic.is_verified());
         let printed = format!("{authentic:?}");
         assert!(printed.contains("Global") && !printed.contains(CLIENT_STATE), "{printed}");
-        assert_eq!(recognised().authenticate(other.verify(&signer.keys()).unwrap()).unwrap_err(), NotCovered);
+        assert_eq!(
+            recognised().authenticate(other.verify(&signer.keys(), &policies()).unwrap()).unwrap_err(),
+            NotCovered
+        );
         assert!(!recognised().accept_unverified(own.unverified()).unwrap().is_verified());
         assert_eq!(recognised().accept_unverified(other.unverified()).unwrap_err(), NotCovered);
     }

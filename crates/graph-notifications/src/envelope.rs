@@ -124,9 +124,6 @@ pub enum MalformedItem {
     /// Without a tenant, nothing can vouch for it.
     #[error("the item's tenantId is {0}")]
     Tenant(#[from] NotAGuid),
-    /// Neither a resource nor a lifecycle event.
-    #[error("the item has neither a resource nor a lifecycle event")]
-    NoResource,
 }
 
 impl ChangeNotificationCollection {
@@ -169,14 +166,16 @@ fn item(value: Value) -> Result<Item, MalformedItem> {
     let changed = item.get("changeType").is_some_and(|kind| !kind.is_null());
     // Graph sends one or the other. What has marks of a call beside a lifecycle event is better looked at than left out.
     match (event, &content) {
-        (Some(event), Content::Missing) if !changed => Ok(Item::Lifecycle(LifecycleNotification {
-            origin,
-            event,
-            expires_at: string(item.remove("subscriptionExpirationDateTime")),
-        })),
+        (Some(event), Content::Missing) if !(changed && item.contains_key("resource")) => {
+            Ok(Item::Lifecycle(LifecycleNotification {
+                origin,
+                event,
+                expires_at: string(item.remove("subscriptionExpirationDateTime")),
+            }))
+        }
         _ => Ok(Item::Change(ChangeNotification {
             origin,
-            resource: string(item.remove("resource")).ok_or(MalformedItem::NoResource)?,
+            resource: string(item.remove("resource")).unwrap_or_default(),
             resource_id: item.remove("resourceData").and_then(|data| string(data.get("id").cloned())),
             content,
         })),
@@ -274,7 +273,7 @@ mod tests {
              "subscriptionExpirationDateTime": "2026-11-24T00:00:00Z", "subscriptionId": "s"},
         ], "validationTokens": ["a", null, "b"], "@odata.context": "x"}));
         assert_eq!(collection.validation_tokens, ["a", "", "b"]);
-        let [Ok(Item::Change(call)), Err(number), Err(tenant), Err(empty), Ok(Item::Lifecycle(lifecycle))] =
+        let [Ok(Item::Change(call)), Err(number), Err(tenant), Ok(Item::Change(empty)), Ok(Item::Lifecycle(lifecycle))] =
             &collection.items[..]
         else {
             panic!("{collection:?}");
@@ -288,9 +287,10 @@ mod tests {
             ("ZA==", "cw==", "aw==")
         );
         assert_eq!((content.certificate_id.as_deref(), content.thumbprint.as_deref()), (Some("key-1"), Some("AB")));
+        assert_eq!([*number, *tenant], [MalformedItem::NotAnObject, MalformedItem::Tenant(NotAGuid)]);
         assert_eq!(
-            [*number, *tenant, *empty],
-            [MalformedItem::NotAnObject, MalformedItem::Tenant(NotAGuid), MalformedItem::NoResource]
+            empty.resource, "",
+            "which is no policy's: whether somebody knew a client state must not stay unknown"
         );
         assert_eq!(
             (lifecycle.event.as_str(), lifecycle.expires_at.as_deref()),
@@ -321,6 +321,8 @@ mod tests {
             let item = json!({"tenantId": TENANT, "resource": RESOURCE, "lifecycleEvent": event, "changeType": kind});
             assert!(matches!(change(&item).content, Content::Missing));
         }
+        let item = json!({"tenantId": TENANT, "lifecycleEvent": "missed", "changeType": "updated"});
+        assert!(matches!(parse(&json!({"value": [item]})).items[0], Ok(Item::Lifecycle(_))), "a call has a resource");
     }
 
     #[test]

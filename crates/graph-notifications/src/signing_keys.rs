@@ -6,6 +6,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::identifiers::TenantId;
+
 /// A set of signing keys and when it was fetched from Entra.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +91,11 @@ fn signing_key(jwk: &serde_json::Value) -> Option<SigningKey> {
 }
 
 impl SigningKey {
+    /// The tenant that it signs for alone, if its issuer names one.
+    pub(crate) fn tenant(&self) -> Option<TenantId> {
+        self.issuer.as_ref()?.split('/').find_map(|place| place.parse().ok())
+    }
+
     pub(crate) fn modulus(&self) -> Option<Vec<u8>> {
         unsigned(&self.n)
     }

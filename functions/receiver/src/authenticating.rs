@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     events::RejectedOrigin,
     keyring_cache::{KeyringCache, KeyringUnavailable},
-    live_signing_keys::{Fetched, LiveSigningKeys},
+    live_signing_keys::{Asker, Fetched, LiveSigningKeys},
     outside::{FetchSigningKeys, ReadKeyring},
     rejection::Rejection,
     schedule::Schedule,
@@ -150,8 +150,11 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
             }
         }
         for item in lifecycle {
-            let ours = item.check(policies, &sorted.keyring.client_states).is_ok();
-            sorted.lifecycle.push((item, ours));
+            match item.check(policies, &sorted.keyring.client_states) {
+                // Passed on as a stranger's, it would move nobody to look at the subscription.
+                Err(NotOurs::ClientState) if current.is_err() => sorted.undecided += 1,
+                checked => sorted.lifecycle.push((item, checked.is_ok())),
+            }
         }
         recognised
     }
@@ -243,9 +246,12 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
     async fn standing_by_new_keys(&self, tenant: TenantId, tokens: &Tokens<'_>) -> Standing {
         // A silent Entra must leave time to judge those who know a client state.
         let deadline = self.schedule.keyring;
-        match self.signing_keys.fetch_for_strangers(self.outside, tenant, self.now, deadline).await {
-            Fetched::Now(keys) if verify(&tokens.of(tenant), &[&keys], &self.effort).is_ok() => Standing::VouchedFor,
-            Fetched::Now(_) => Standing::Refuted,
+        match self.signing_keys.fetch(self.outside, tenant, Asker::Stranger, self.now, deadline).await {
+            Fetched::Now(fetched) => match self.verify(&tokens.of(tenant), &[&fetched.keys]) {
+                Ok(_) => Standing::VouchedFor,
+                Err(Unproven { unknown_key: Some(_), .. }) if !fetched.complete => Standing::Doubtful,
+                Err(_) => Standing::Refuted,
+            },
             Fetched::Unreachable | Fetched::NotAsked => Standing::Doubtful,
         }
     }
@@ -296,9 +302,9 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
                 None => Rejection::NotCovered,
             });
         }
-        let kept = self.signing_keys.kept(self.now).await;
+        let kept = self.signing_keys.kept(tenant, self.now).await;
         let known: Vec<&SigningKeys> = keyring.signing_keys.iter().chain(&kept).collect();
-        match verify(&own, &known, &self.effort) {
+        match self.verify(&own, &known) {
             Ok(token) => Proof::Valid(token),
             Err(Unproven { unknown_key: Some(token), .. }) => Proof::UnknownKey { token, own },
             Err(Unproven { error, .. }) => Proof::None(Rejection::Token(error)),
@@ -307,14 +313,43 @@ impl<O: ReadKeyring + FetchSigningKeys> Judge<'_, O> {
 
     async fn judge_by_new_keys(&self, unknown: &CheckedToken, own: &[&CheckedToken]) -> Verdict {
         let deadline = self.schedule.authenticated;
-        match self.signing_keys.fetch(self.outside, unknown.tenant(), self.now, deadline).await {
-            Fetched::Now(keys) => match verify(own, &[&keys], &self.effort) {
+        let asker = Asker::KnowsClientState;
+        match self.signing_keys.fetch(self.outside, unknown.tenant(), asker, self.now, deadline).await {
+            Fetched::Now(fetched) => match self.verify(own, &[&fetched.keys]) {
                 Ok(token) => Verdict::Valid(token),
+                Err(Unproven { unknown_key: Some(token), .. }) if !fetched.complete => {
+                    Verdict::Unverified(token.unverified())
+                }
                 Err(Unproven { error, .. }) => Verdict::Rejected(Rejection::Token(error)),
             },
             Fetched::Unreachable => Verdict::Unverified(unknown.unverified()),
             Fetched::NotAsked => Verdict::Undecided,
         }
+    }
+
+    fn verify<'t>(&self, tokens: &[&'t CheckedToken], key_sets: &[&SigningKeys]) -> Result<ValidToken, Unproven<'t>> {
+        let mut unproven = Unproven { error: TokenError::UnknownKey, unknown_key: None };
+        for token in tokens {
+            let mut known_key = false;
+            for keys in key_sets {
+                let verified = token.verify(keys, &self.config.policies);
+                if !matches!(verified, Err(TokenError::UnknownKey | TokenError::KeyIssuer)) {
+                    self.effort.signatures.fetch_add(1, Ordering::Relaxed);
+                }
+                match verified {
+                    Ok(token) => return Ok(token),
+                    Err(TokenError::UnknownKey) => {}
+                    Err(error) => {
+                        unproven.error = error;
+                        known_key = true;
+                    }
+                }
+            }
+            if !known_key {
+                unproven.unknown_key.get_or_insert(token);
+            }
+        }
+        Err(unproven)
     }
 }
 
@@ -359,35 +394,6 @@ enum Verdict {
 struct Unproven<'a> {
     error: TokenError,
     unknown_key: Option<&'a CheckedToken>,
-}
-
-fn verify<'a>(
-    tokens: &[&'a CheckedToken],
-    key_sets: &[&SigningKeys],
-    effort: &Effort,
-) -> Result<ValidToken, Unproven<'a>> {
-    let mut unproven = Unproven { error: TokenError::UnknownKey, unknown_key: None };
-    for token in tokens {
-        let mut known_key = false;
-        for keys in key_sets {
-            let verified = token.verify(keys);
-            if !matches!(verified, Err(TokenError::UnknownKey | TokenError::KeyIssuer)) {
-                effort.signatures.fetch_add(1, Ordering::Relaxed);
-            }
-            match verified {
-                Ok(token) => return Ok(token),
-                Err(TokenError::UnknownKey) => {}
-                Err(error) => {
-                    unproven.error = error;
-                    known_key = true;
-                }
-            }
-        }
-        if !known_key {
-            unproven.unknown_key.get_or_insert(token);
-        }
-    }
-    Err(unproven)
 }
 
 /// Gives the recognised items, and those with a client state that this keyring lacks.

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
+    live_signing_keys::FetchedKeys,
     outside::{
         CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
         ReadKeyring, RememberStart,
@@ -91,7 +92,7 @@ impl ReadKeyring for Aws {
 }
 
 impl FetchSigningKeys for Aws {
-    async fn fetch_signing_keys(&self, tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+    async fn fetch_signing_keys(&self, tenant: TenantId, now: Timestamp) -> Result<FetchedKeys, CallFailed> {
         let timeouts = http::Timeouts { connect: ENTRA_TIMEOUT, total: ENTRA_TIMEOUT };
         let client = self.entra.get_or_try_init(async || http::client(timeouts)).await;
         let client = client.map_err(|error| CallFailed(error.to_string()))?;
@@ -105,16 +106,16 @@ impl FetchSigningKeys for Aws {
 fn of_both_documents(
     v2: Result<SigningKeys, SigningKeysError>,
     v1: Result<SigningKeys, SigningKeysError>,
-) -> Result<SigningKeys, SigningKeysError> {
+) -> Result<FetchedKeys, SigningKeysError> {
     match (v2, v1) {
         (Ok(mut keys), Ok(more)) => {
             keys.merge(more);
-            Ok(keys)
+            Ok(FetchedKeys { keys, complete: true })
         }
-        (Ok(keys), Err(SigningKeysError::Status(404 | 410))) | (Err(SigningKeysError::Status(404 | 410)), Ok(keys)) => {
-            Ok(keys)
+        (Ok(keys), Err(error)) | (Err(error), Ok(keys)) => {
+            Ok(FetchedKeys { keys, complete: matches!(error, SigningKeysError::Status(404 | 410)) })
         }
-        (Err(error), _) | (_, Err(error)) => Err(error),
+        (Err(error), Err(_)) => Err(error),
     }
 }
 
@@ -260,18 +261,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_document_of_keys_is_enough_only_if_entra_has_no_other() {
+    fn one_document_of_keys_is_all_only_if_entra_has_no_other() {
         let keys = || Ok(SigningKeys { fetched_at: Timestamp::UNIX_EPOCH, keys: vec![] });
-        assert!(of_both_documents(keys(), keys()).is_ok());
-        for (status, enough) in
+        assert!(of_both_documents(keys(), keys()).unwrap().complete);
+        for (status, complete) in
             [(404, true), (410, true), (302, false), (401, false), (403, false), (408, false), (503, false)]
         {
             let none = || Err(SigningKeysError::Status(status));
-            assert_eq!(of_both_documents(keys(), none()).is_ok(), enough, "{status}");
-            assert_eq!(of_both_documents(none(), keys()).is_ok(), enough, "{status}");
+            assert_eq!(of_both_documents(keys(), none()).unwrap().complete, complete, "{status}");
+            assert_eq!(of_both_documents(none(), keys()).unwrap().complete, complete, "{status}");
             assert!(of_both_documents(none(), none()).is_err());
         }
-        assert!(of_both_documents(keys(), Err(SigningKeysError::Unreadable)).is_err());
+        assert!(!of_both_documents(keys(), Err(SigningKeysError::Unreadable)).unwrap().complete);
     }
 
     #[test]

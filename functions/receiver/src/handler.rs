@@ -8,10 +8,10 @@ use tokio::time::{Duration, Instant};
 use crate::{
     authenticating::{Effort, Judge},
     config::Config,
-    events::subscription_lifecycle,
     handing_over::{publish_new, put_events},
     http::{Purpose, Request, Response},
     keyring_cache::KeyringCache,
+    lifecycle,
     live_signing_keys::LiveSigningKeys,
     outside::Outside,
     probing,
@@ -25,9 +25,6 @@ const LARGEST_BODY: usize = 2 * 1024 * 1024;
 
 /// How long the bus may take for what strangers make us say: an instance that waits for it takes no call.
 const STRANGERS_WAIT: Duration = Duration::from_millis(300);
-
-/// How many lifecycle items of one request are passed on that do not know our client state.
-const STRANGE_LIFECYCLE_ITEMS: usize = 10;
 
 /// The function, with what it keeps between invocations.
 pub struct Receiver<O> {
@@ -43,15 +40,17 @@ impl<O: Outside> Receiver<O> {
     /// A receiver that has loaded nothing yet. `write_line` is given the lines for standard output.
     pub fn new(config: Config, outside: O, write_line: fn(&str)) -> Self {
         let keyring_cache = KeyringCache::new(config.keyring_secret_id.clone());
-        let (signing_keys, voice) = (LiveSigningKeys::default(), Voice::default());
+        let (signing_keys, voice) = (LiveSigningKeys::default(), Voice::new(config.policies.iter().count()));
         Self { config, outside, keyring_cache, signing_keys, voice, write_line }
     }
 
-    /// Loads the keyring ahead of the first notification. A failure is left to that notification.
+    /// Loads the keyring ahead of the first notification. A failure is left to that notification and does not count: Lambda may
+    /// freeze a process that it starts ahead of time, so that the time for an answer is over when it goes on.
     pub async fn warm_up(&self, now: Timestamp) {
         let deadline = self.schedule().keyring;
         if let Err(error) = self.keyring_cache.get(&self.outside, now, deadline).await {
             tracing::warn!(%error, "no keyring yet");
+            self.keyring_cache.take_failures();
         }
     }
 
@@ -113,21 +112,21 @@ impl<O: Outside> Receiver<O> {
         tally.keyring_failures = self.keyring_cache.take_failures();
         let calls: Vec<BusEvent> =
             handed_over.published.iter().map(|outgoing| BusEvent::emergency_call(&outgoing.alert)).collect();
-        let (ours, theirs): (Vec<_>, Vec<_>) = sorted.lifecycle.iter().partition(|(_, ours)| *ours);
-        let ours: Vec<BusEvent> = ours.into_iter().map(|(item, _)| subscription_lifecycle(item, true, now)).collect();
-        let theirs = theirs.into_iter().take(STRANGE_LIFECYCLE_ITEMS);
-        let heard = theirs.take_while(|_| self.voice.is_left_for_strangers(now));
-        let mut strange: Vec<BusEvent> = heard.map(|(item, _)| subscription_lifecycle(item, false, now)).collect();
-        strange.extend(tally.reject(&sorted.rejected, &self.voice, now));
+        let lifecycle = lifecycle::events(&sorted.lifecycle, &self.voice, now);
+        let reports = tally.reject(&sorted.rejected, &self.voice, now);
+        let strange = [lifecycle.strange, reports.on_strangers].concat();
         // Calls go by themselves: what strangers make us say must not stand in their way.
-        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, tally.lifecycle_failed, _) = tokio::join!(
+        let lifecycle_failed;
+        (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, lifecycle_failed, _, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
             remember_starts(&handed_over.published, &self.outside, now, schedule.recorded),
             note_latest(&handed_over.published, &self.outside, now, schedule.recorded),
             put_events(&calls, &self.outside, schedule.recorded),
-            put_events(&ours, &self.outside, schedule.recorded),
+            put_events(&lifecycle.ours, &self.outside, schedule.recorded),
+            put_events(&reports.on_acquaintances, &self.outside, schedule.recorded),
             put_events(&strange, &self.outside, schedule.recorded.min(Instant::now() + STRANGERS_WAIT)),
         );
+        tally.lifecycle_failed = lifecycle_failed + lifecycle.left_out;
         for line in tally.lines(&handed_over, &judge.effort, &self.config.function_name, now) {
             (self.write_line)(&line);
         }

@@ -9,6 +9,7 @@ mod handing_over;
 pub mod handler;
 pub mod http;
 pub mod keyring_cache;
+mod lifecycle;
 mod limit;
 pub mod live_signing_keys;
 pub mod outside;

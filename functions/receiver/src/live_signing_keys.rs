@@ -14,11 +14,12 @@ use crate::{
     outside::{CallFailed, FetchSigningKeys},
 };
 
-/// How often keys are fetched in a minute: whoever knows a client state could make us ask Entra each time.
+/// How often in a minute keys are fetched at once for who knows a client state: whoever does could make us ask Entra each time.
 pub const LIMIT: usize = 5;
 
-/// For so long Entra's answer to strangers' tokens stands.
-const STANDS_FOR: SignedDuration = SignedDuration::from_secs(10);
+/// For so long Entra's answer stands for strangers, and for all others once the limit is reached. That would turn away only a
+/// call in the middle of a flood whose token is signed by a key that Entra did not publish ten seconds ago.
+pub const STANDS_FOR: SignedDuration = SignedDuration::from_secs(10);
 
 /// Fetched keys are used for this long, while the renewer brings the keyring up to date.
 pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
@@ -26,114 +27,107 @@ pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// With less time than this left, Entra is not asked: that we are slow does not make Entra unreachable.
 const LEAST_TIME: Duration = Duration::from_millis(300);
 
+/// Entra's keys for one tenant, as it gave them out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedKeys {
+    /// The keys.
+    pub keys: SigningKeys,
+    /// Whether these are all. If not, Entra did not give out one of its documents, and a key that is missing may stand there.
+    pub complete: bool,
+}
+
+impl From<SigningKeys> for FetchedKeys {
+    /// All that there are.
+    fn from(keys: SigningKeys) -> Self {
+        Self { keys, complete: true }
+    }
+}
+
+/// Whom keys are fetched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who knows a client state: Graph, or who has learnt it.
+    KnowsClientState,
+    /// Anybody. Strangers use up nothing of what those have who know a client state.
+    Stranger,
+}
+
 /// What came of looking for newer keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// Entra's keys as they are now: what they lack, Entra does not have.
-    Now(SigningKeys),
+    /// Entra's keys as they are now: what they lack, Entra does not have, if they are complete.
+    Now(FetchedKeys),
     /// Entra cannot be reached.
     Unreachable,
-    /// Entra was not asked, because it was asked too often of late and did answer, or because no time is left for it:
-    /// nobody can say now.
+    /// Entra was not asked, because no time is left for it: nobody can say now.
     NotAsked,
 }
 
 /// Fetches keys and keeps them.
 pub struct LiveSigningKeys {
     limit: PerMinute,
-    state: Mutex<State>,
+    /// Only tenants that are configured come here.
+    answers: Mutex<HashMap<TenantId, Answers>>,
 }
 
 impl Default for LiveSigningKeys {
     fn default() -> Self {
-        Self { limit: PerMinute::new(LIMIT), state: Mutex::default() }
+        Self { limit: PerMinute::new(LIMIT), answers: Mutex::default() }
     }
 }
 
-#[derive(Default)]
-struct State {
+/// What Entra said of a tenant's keys.
+struct Answers {
+    last: Fetched,
+    asked_at: Timestamp,
     kept: Option<SigningKeys>,
-    unreachable: bool,
-    /// What Entra last said to strangers' tokens, and when it was asked. Only tenants that are configured come here.
-    for_strangers: HashMap<TenantId, (Timestamp, Fetched)>,
 }
 
 impl LiveSigningKeys {
-    /// The keys that were fetched before and are still good.
-    pub async fn kept(&self, now: Timestamp) -> Option<SigningKeys> {
-        let state = self.state.lock().await;
-        state.kept.clone().filter(|keys| now.duration_since(keys.fetched_at).abs() < KEPT_FOR)
+    /// The tenant's keys that were fetched before and are still good.
+    pub async fn kept(&self, tenant: TenantId, now: Timestamp) -> Option<SigningKeys> {
+        let answers = self.answers.lock().await;
+        let kept = answers.get(&tenant)?.kept.clone();
+        kept.filter(|keys| now.duration_since(keys.fetched_at).abs() < KEPT_FOR)
     }
 
-    /// Fetches the tenant's keys.
+    /// Fetches the tenant's keys, or gives the answer that still stands.
     pub async fn fetch(
         &self,
         fetcher: &impl FetchSigningKeys,
         tenant: TenantId,
+        asker: Asker,
         now: Timestamp,
         deadline: Instant,
     ) -> Fetched {
-        let mut state = self.state.lock().await;
-        if !self.limit.is_free(now) {
-            return if state.unreachable { Fetched::Unreachable } else { Fetched::NotAsked };
-        }
-        if is_too_late(deadline) {
-            return Fetched::NotAsked;
-        }
-        self.limit.take(now);
-        let fetched = state.ask(fetcher, tenant, now, deadline).await;
-        state.unreachable = fetched == Fetched::Unreachable;
-        fetched
-    }
-
-    /// The tenant's keys for items whose client state nobody knows: fetched once in ten seconds, and apart from the others, so that
-    /// strangers use nothing up. Until they are over, Entra's answer stands. That would turn away only a call in the middle of
-    /// a flood whose subscription is new and whose token is signed by a key that Entra did not publish ten seconds ago.
-    pub async fn fetch_for_strangers(
-        &self,
-        fetcher: &impl FetchSigningKeys,
-        tenant: TenantId,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Fetched {
-        let mut state = self.state.lock().await;
-        if let Some((asked_at, fetched)) = state.for_strangers.get(&tenant)
-            && now.duration_since(*asked_at).abs() < STANDS_FOR
+        let mut answers = self.answers.lock().await;
+        let may_ask_at_once = asker == Asker::KnowsClientState && self.limit.is_free(now);
+        if let Some(answer) = answers.get(&tenant)
+            && !may_ask_at_once
+            && now.duration_since(answer.asked_at).abs() < STANDS_FOR
         {
-            return fetched.clone();
+            return answer.last.clone();
         }
-        if is_too_late(deadline) {
+        if deadline < Instant::now() + LEAST_TIME {
             return Fetched::NotAsked;
         }
-        let fetched = state.ask(fetcher, tenant, now, deadline).await;
-        state.for_strangers.insert(tenant, (now, fetched.clone()));
-        fetched
-    }
-}
-
-fn is_too_late(deadline: Instant) -> bool {
-    deadline < Instant::now() + LEAST_TIME
-}
-
-impl State {
-    async fn ask(
-        &mut self,
-        fetcher: &impl FetchSigningKeys,
-        tenant: TenantId,
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Fetched {
+        if may_ask_at_once {
+            self.limit.take(now);
+        }
         let answer = timeout_at(deadline, fetcher.fetch_signing_keys(tenant, now)).await;
-        match answer.unwrap_or(Err(CallFailed::late())) {
-            Ok(keys) => {
-                self.kept = Some(keys.clone());
-                Fetched::Now(keys)
-            }
+        let fetched = match answer.unwrap_or(Err(CallFailed::late())) {
+            Ok(keys) => Fetched::Now(keys),
             Err(error) => {
                 tracing::error!(%error, %tenant, "Entra's signing keys cannot be fetched");
                 Fetched::Unreachable
             }
-        }
+        };
+        let kept = match &fetched {
+            Fetched::Now(fetched) => Some(fetched.keys.clone()),
+            _ => answers.remove(&tenant).and_then(|answer| answer.kept),
+        };
+        answers.insert(tenant, Answers { last: fetched.clone(), asked_at: now, kept });
+        fetched
     }
 }
 
@@ -145,6 +139,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+    const OTHER_TENANT: &str = "66666666-2222-3333-4444-555555555555";
 
     #[derive(Default)]
     struct Entra {
@@ -154,38 +149,64 @@ mod tests {
     }
 
     impl FetchSigningKeys for Entra {
-        async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+        async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<FetchedKeys, CallFailed> {
             self.asked.set(self.asked.get() + 1);
             if self.silent.get() {
                 std::future::pending::<()>().await;
             }
-            if self.down.get() {
-                Err(CallFailed("down".into()))
-            } else {
-                Ok(SigningKeys { fetched_at: now, keys: vec![] })
-            }
+            if self.down.get() { Err(CallFailed("down".into())) } else { Ok(keys(now)) }
         }
+    }
+
+    fn keys(fetched_at: Timestamp) -> FetchedKeys {
+        SigningKeys { fetched_at, keys: vec![] }.into()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        NOW + SignedDuration::from_secs(seconds)
+    }
+
+    fn tenant(id: &str) -> TenantId {
+        id.parse().unwrap()
+    }
+
+    async fn fetch_for(asker: Asker, live: &LiveSigningKeys, entra: &Entra, id: &str, seconds: i64) -> Fetched {
+        live.fetch(entra, tenant(id), asker, at(seconds), Instant::now() + Duration::from_millis(500)).await
     }
 
     async fn fetch(live: &LiveSigningKeys, entra: &Entra, seconds: i64) -> Fetched {
-        let deadline = Instant::now() + Duration::from_millis(500);
-        live.fetch(entra, TENANT.parse().unwrap(), NOW + SignedDuration::from_secs(seconds), deadline).await
+        fetch_for(Asker::KnowsClientState, live, entra, TENANT, seconds).await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn entra_is_asked_five_times_a_minute_at_most() {
+    async fn entra_is_asked_at_once_five_times_a_minute_and_then_every_ten_seconds() {
+        let entra = Entra::default();
+        let live = LiveSigningKeys::default();
+        for (second, asked_at, asked) in
+            [(0, 0, 1), (1, 1, 2), (2, 2, 3), (3, 3, 4), (4, 4, 5), (5, 4, 5), (13, 4, 5), (14, 14, 6), (23, 14, 6)]
+        {
+            assert_eq!(fetch(&live, &entra, second).await, Fetched::Now(keys(at(asked_at))), "after {second} s");
+            assert_eq!(entra.asked.get(), asked, "after {second} s");
+        }
+        assert_eq!(fetch(&live, &entra, 60).await, Fetched::Now(keys(at(60))));
+        assert_eq!(fetch(&live, &entra, 61).await, Fetched::Now(keys(at(61))), "a minute later at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_limit_the_answer_for_another_tenant_says_nothing() {
         let entra = Entra::default();
         let live = LiveSigningKeys::default();
         for second in 0..5 {
-            assert!(matches!(fetch(&live, &entra, second).await, Fetched::Now(_)));
+            fetch(&live, &entra, second).await;
         }
-        assert_eq!(fetch(&live, &entra, 5).await, Fetched::NotAsked);
-        assert_eq!(entra.asked.get(), 5);
-        assert!(matches!(fetch(&live, &entra, 60).await, Fetched::Now(_)));
+        entra.down.set(true);
+        let other = fetch_for(Asker::KnowsClientState, &live, &entra, OTHER_TENANT, 5).await;
+        assert_eq!((other, entra.asked.get()), (Fetched::Unreachable, 6));
+        assert_eq!(fetch(&live, &entra, 6).await, Fetched::Now(keys(at(4))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_entra_that_is_down_stays_unreachable_under_the_limit() {
+    async fn an_entra_that_is_down_stays_unreachable_at_the_limit() {
         let entra = Entra::default();
         let live = LiveSigningKeys::default();
         entra.down.set(true);
@@ -203,60 +224,49 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_time_entra_is_not_asked_and_not_called_unreachable() {
-        let entra = Entra::default();
-        let live = LiveSigningKeys::default();
-        let deadline = Instant::now() + LEAST_TIME - Duration::from_millis(1);
-        assert_eq!(live.fetch(&entra, TENANT.parse().unwrap(), NOW, deadline).await, Fetched::NotAsked);
-        assert_eq!(entra.asked.get(), 0);
+    async fn without_time_entra_is_not_asked_and_that_does_not_stand() {
+        for asker in [Asker::KnowsClientState, Asker::Stranger] {
+            let entra = Entra::default();
+            let live = LiveSigningKeys::default();
+            for (milliseconds, expected) in [(299, 0), (300, 1)] {
+                let deadline = Instant::now() + Duration::from_millis(milliseconds);
+                let fetched = live.fetch(&entra, tenant(TENANT), asker, NOW, deadline).await;
+                assert_eq!((fetched == Fetched::NotAsked, entra.asked.get()), (expected == 0, expected));
+            }
+            assert!(live.kept(tenant(TENANT), NOW).await.is_some());
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn for_strangers_entra_is_asked_once_in_ten_seconds_and_tenant_and_its_answer_stands() {
+    async fn for_strangers_entra_is_asked_once_in_ten_seconds_and_tenant() {
         let entra = Entra::default();
         let live = LiveSigningKeys::default();
-        let fetch_for = async |tenant: &str, seconds| {
-            let deadline = Instant::now() + Duration::from_millis(500);
-            let now = NOW + SignedDuration::from_secs(seconds);
-            live.fetch_for_strangers(&entra, tenant.parse().unwrap(), now, deadline).await
-        };
-        let at = |seconds| SignedDuration::from_secs(seconds);
         for (seconds, asked_at, asked) in [(0, 0, 1), (1, 0, 1), (9, 0, 1), (10, 10, 2), (19, 10, 2)] {
-            let keys = SigningKeys { fetched_at: NOW + at(asked_at), keys: vec![] };
-            assert_eq!(fetch_for(TENANT, seconds).await, Fetched::Now(keys), "after {seconds} s");
-            assert_eq!(entra.asked.get(), asked, "after {seconds} s");
+            let fetched = fetch_for(Asker::Stranger, &live, &entra, TENANT, seconds).await;
+            assert_eq!((fetched, entra.asked.get()), (Fetched::Now(keys(at(asked_at))), asked), "after {seconds} s");
         }
         entra.down.set(true);
         for _ in 0..3 {
-            assert_eq!(fetch_for("66666666-2222-3333-4444-555555555555", 19).await, Fetched::Unreachable);
+            let fetched = fetch_for(Asker::Stranger, &live, &entra, OTHER_TENANT, 19).await;
+            assert_eq!((fetched, entra.asked.get()), (Fetched::Unreachable, 3));
         }
-        assert_eq!(entra.asked.get(), 3);
         entra.down.set(false);
         for second in 19..24 {
-            assert!(matches!(fetch(&live, &entra, second).await, Fetched::Now(_)), "strangers use nothing up");
+            assert_eq!(fetch(&live, &entra, second).await, Fetched::Now(keys(at(second))), "strangers use nothing up");
         }
-        assert_eq!(fetch(&live, &entra, 24).await, Fetched::NotAsked, "and make nothing unreachable");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_time_entra_is_not_asked_for_strangers_and_that_does_not_stand() {
+    async fn fetched_keys_are_kept_for_an_hour_and_for_their_own_tenant() {
         let entra = Entra::default();
         let live = LiveSigningKeys::default();
-        for (milliseconds, expected) in [(299, 0), (300, 1)] {
-            let deadline = Instant::now() + Duration::from_millis(milliseconds);
-            let fetched = live.fetch_for_strangers(&entra, TENANT.parse().unwrap(), NOW, deadline).await;
-            assert_eq!((fetched == Fetched::NotAsked, entra.asked.get()), (expected == 0, expected));
-        }
-        assert!(live.kept(NOW).await.is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn fetched_keys_are_kept_for_an_hour() {
-        let entra = Entra::default();
-        let live = LiveSigningKeys::default();
-        assert_eq!(live.kept(NOW).await, None);
+        let kept = async |id, minutes: i64| live.kept(tenant(id), at(60 * minutes)).await.is_some();
+        assert!(!kept(TENANT, 0).await);
         fetch(&live, &entra, 0).await;
-        assert!(live.kept(NOW + SignedDuration::from_mins(59)).await.is_some());
-        assert!(live.kept(NOW + SignedDuration::from_mins(60)).await.is_none());
+        assert!(!kept(OTHER_TENANT, 0).await);
+        entra.down.set(true);
+        fetch(&live, &entra, 59 * 60).await;
+        assert!(kept(TENANT, 59).await, "also while Entra is down");
+        assert!(!kept(TENANT, 60).await);
     }
 }

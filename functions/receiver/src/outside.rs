@@ -3,9 +3,11 @@
 //! None of them may wait for ever: the caller gives each a deadline and drops the future then.
 
 use emergency_alert::Start;
-use graph_notifications::{SigningKeys, TenantId};
+use graph_notifications::TenantId;
 use jiff::Timestamp;
 use lambda_edge::{event::BusEvent, publication::Publication};
+
+use crate::live_signing_keys::FetchedKeys;
 
 /// A call to the outside failed. The text is for the log: it holds no secret and no personal data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +35,7 @@ pub trait FetchSigningKeys {
         &self,
         tenant: TenantId,
         now: Timestamp,
-    ) -> impl Future<Output = Result<SigningKeys, CallFailed>>;
+    ) -> impl Future<Output = Result<FetchedKeys, CallFailed>>;
 }
 
 /// Looks up whether an alert was published: DynamoDB's `GetItem`.

@@ -9,25 +9,42 @@ use graph_notifications::{
 };
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
+use tokio::{task::yield_now, time::Instant};
 
 use crate::{authenticating::Judge, outside::ReadKeyring};
+
+/// From so many notifications in a request on, each delivery begins with another one. To read them takes a while, and what one
+/// delivery had no time for must be among the first of another.
+const BEGINS_ELSEWHERE: usize = 50;
 
 /// What came of reading authentic notifications.
 #[derive(Default)]
 pub(crate) struct Read {
     pub(crate) alerts: Vec<Alert>,
-    /// How many may yet turn out to be forged: neither could their token be verified nor their content be read.
+    /// How many there was no time for, or may yet turn out to be forged: neither could their token be verified nor their content be read.
     pub(crate) undecided: usize,
 }
 
 impl<O: ReadKeyring> Judge<'_, O> {
-    /// Makes an alert of every notification, whatever is in it. A certificate that the keyring lacks may have been made
-    /// since the keyring was read, so it is read again before an alert goes out without details for that.
-    pub(crate) async fn read(&self, notifications: Vec<AuthenticNotification>, keyring: &Keyring) -> Read {
+    /// Makes an alert of every notification that there is time for, whatever is in it. A certificate that the keyring lacks may
+    /// have been made since the keyring was read, so it is read again before an alert goes out without details for that.
+    pub(crate) async fn read(&self, mut notifications: Vec<AuthenticNotification>, keyring: &Keyring) -> Read {
         let mut newest = None;
         let mut asked = false;
         let mut read = Read::default();
+        let all = notifications.len();
+        if all >= BEGINS_ELSEWHERE {
+            notifications.rotate_left(usize::try_from(self.now.as_millisecond()).unwrap_or_default() % all);
+        }
         for (position, notification) in notifications.into_iter().enumerate() {
+            // What else the process does goes on meanwhile.
+            yield_now().await;
+            if position > 0 && Instant::now() >= self.schedule.read {
+                let left = all - position;
+                tracing::error!(left, "no time is left to read the rest of a request: Graph is to send it again");
+                read.undecided += left;
+                break;
+            }
             let mut decrypted = self.decrypt(&notification, newest.as_deref().unwrap_or(keyring));
             if !asked && matches!(decrypted, Err(DecryptionError::UnknownCertificate { .. })) {
                 asked = true;

@@ -11,8 +11,10 @@ const LOOKUP: Duration = Duration::from_millis(500);
 pub(crate) struct Schedule {
     /// The keyring is at hand.
     pub(crate) keyring: Instant,
-    /// Every item is authentic or not, and read.
+    /// Every item is authentic or not, and what reading needs is at hand.
     pub(crate) authenticated: Instant,
+    /// Items are read. What takes longer, hundreds of calls in one request, is left to Graph's retry.
+    pub(crate) read: Instant,
     /// Duplicates are known, however late it was begun to look them up.
     deduplicated: Instant,
     /// The home Region has had its time: what it did not take goes the second way.
@@ -37,6 +39,7 @@ impl Schedule {
             Self {
                 keyring: at(800),
                 authenticated: at(1200),
+                read: at(1250),
                 deduplicated: at(1350),
                 published_at_home: at(1720),
                 published: at(2280),
@@ -46,6 +49,7 @@ impl Schedule {
             Self {
                 keyring: at(800),
                 authenticated: at(1300),
+                read: at(1400),
                 deduplicated: at(1600),
                 published_at_home: at(2200),
                 published: at(2200),

@@ -26,20 +26,34 @@ const REJECTIONS_REPORTED: usize = 10;
 /// busy until the bus has taken it.
 const REPORTS_PER_MINUTE: usize = 20;
 
-/// How much strangers may make this instance say.
+/// How many lifecycle notifications of those who know a client state are passed on in a minute, and how many more for each policy:
+/// far more than Graph sends, which has one subscription for each.
+const LIFECYCLE_PER_MINUTE: usize = 60;
+const LIFECYCLE_PER_POLICY: usize = 4;
+
+/// How much others may make this instance say.
 pub(crate) struct Voice {
     strangers: PerMinute,
     /// Who knows a client state or has a token: not to be drowned by those who have neither.
     acquaintances: PerMinute,
-}
-
-impl Default for Voice {
-    fn default() -> Self {
-        Self { strangers: PerMinute::new(REPORTS_PER_MINUTE), acquaintances: PerMinute::new(REPORTS_PER_MINUTE) }
-    }
+    lifecycle: PerMinute,
 }
 
 impl Voice {
+    /// For a function that watches so many policies.
+    pub(crate) fn new(policies: usize) -> Self {
+        Self {
+            strangers: PerMinute::new(REPORTS_PER_MINUTE),
+            acquaintances: PerMinute::new(REPORTS_PER_MINUTE),
+            lifecycle: PerMinute::new(LIFECYCLE_PER_MINUTE + LIFECYCLE_PER_POLICY * policies),
+        }
+    }
+
+    /// Whether one more lifecycle notification of who knows a client state may be passed on.
+    pub(crate) fn is_left_for_lifecycle(&self, now: Timestamp) -> bool {
+        self.lifecycle.take(now)
+    }
+
     /// Whether what a stranger sent may be reported once more.
     pub(crate) fn is_left_for_strangers(&self, now: Timestamp) -> bool {
         self.strangers.take(now)
@@ -48,6 +62,15 @@ impl Voice {
     fn is_left_for(&self, reason: Rejection, now: Timestamp) -> bool {
         if reason.suspicion() == Suspicion::Stranger { self.strangers.take(now) } else { self.acquaintances.take(now) }
     }
+}
+
+/// Events on rejected items, by who sent them.
+#[derive(Default)]
+pub(crate) struct Reports {
+    /// Who knew a client state or had a token.
+    pub(crate) on_acquaintances: Vec<BusEvent>,
+    /// Anybody else.
+    pub(crate) on_strangers: Vec<BusEvent>,
 }
 
 /// What happened in one invocation, in numbers.
@@ -78,8 +101,8 @@ impl Tally {
         rejected: &[(Rejection, Option<RejectedOrigin>)],
         voice: &Voice,
         now: Timestamp,
-    ) -> Vec<BusEvent> {
-        let mut events = Vec::new();
+    ) -> Reports {
+        let mut reports = Reports::default();
         // Once there is none left, thousands of items need not ask.
         let (mut left_for_strangers, mut left_for_acquaintances) = (true, true);
         let is_stranger = |reason: &Rejection| reason.suspicion() == Suspicion::Stranger;
@@ -88,8 +111,13 @@ impl Tally {
             let word = reason.word();
             self.rejected_with_client_state += usize::from(reason.suspicion() == Suspicion::KnowsClientState);
             self.rejected_with_token += usize::from(reason.suspicion() == Suspicion::HasToken);
-            let left = if is_stranger(reason) { &mut left_for_strangers } else { &mut left_for_acquaintances };
-            if events.len() < REJECTIONS_REPORTED && *left {
+            let reported = reports.on_acquaintances.len() + reports.on_strangers.len();
+            let (left, events) = if is_stranger(reason) {
+                (&mut left_for_strangers, &mut reports.on_strangers)
+            } else {
+                (&mut left_for_acquaintances, &mut reports.on_acquaintances)
+            };
+            if reported < REJECTIONS_REPORTED && *left {
                 *left = voice.is_left_for(*reason, now);
                 if *left {
                     tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
@@ -98,7 +126,7 @@ impl Tally {
             }
             *self.rejected.entry(word).or_default() += 1;
         }
-        events
+        reports
     }
 
     /// The lines to write to standard output.

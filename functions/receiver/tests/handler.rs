@@ -9,6 +9,8 @@
 mod probes;
 mod support;
 
+use std::collections::BTreeSet;
+
 use graph_notifications::handshake::ANSWER_HEADERS;
 use serde_json::{Value, json};
 use support::{CLIENT_STATE, Call, Fault, OTHER_TENANT, SECOND_TOPIC, TENANT, World};
@@ -449,18 +451,57 @@ async fn claims_count_even_while_entra_is_out_of_reach() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_entra_was_asked_too_often_graph_is_to_try_again() {
+async fn each_tenants_keys_are_fetched_though_another_tenants_have_the_same_names() {
     let world = World::new();
-    for index in 0..5 {
+    world.give_tenants_keys_of_their_own();
+    world.publish_new_signing_key();
+    for (id, tenant) in [("call-1", TENANT), ("call-2", OTHER_TENANT)] {
+        let call = Call::new(id).tenant(tenant).policy(if tenant == TENANT { "Global" } else { "Site" });
+        assert_eq!(world.deliver_with(&[call], Some(vec![support::token_of_new_key(tenant)])).await, 202);
+    }
+    let verified: Vec<_> = world.published().iter().map(|published| published.document()["verified"].clone()).collect();
+    assert_eq!((verified, world.calls("fetch_signing_keys")), (vec![json!(true); 2], 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_entras_documents_decides_about_the_keys_that_stand_in_it() {
+    let world = World::new();
+    world.lose_a_document_of_keys();
+    let new_key = || Some(vec![support::token_of_new_key(TENANT)]);
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], new_key()).await, 202);
+    assert_eq!(world.published()[0].document()["verified"], json!(false), "it may stand in the other one");
+    world.publish_new_signing_key();
+    let genuine = support::token_of_new_key(TENANT);
+    let (signed, signature) = genuine.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", "A".repeat(signature.len()));
+    assert_eq!(world.deliver_with(&[Call::new("x")], Some(vec![forged])).await, 202);
+    assert_eq!(world.published().len(), 1, "the key is at hand, and has not signed this");
+    assert_eq!(world.deliver_with(&[Call::new("call-2")], new_key()).await, 202);
+    assert_eq!(world.published()[1].document()["verified"], json!(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_one_of_entras_documents_is_missing_an_item_with_all_new_stays_undecided() {
+    let world = warm().await;
+    world.lose_a_document_of_keys();
+    flood_of_unknown_keys(&world, 5, 202).await;
+    world.later(1);
+    assert_eq!(world.deliver_with(&[wrong_state("x")], Some(unknown_keys(1))).await, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_entra_was_asked_too_often_its_last_answer_stands_for_ten_seconds() {
+    let world = World::new();
+    for index in 0..9 {
         let token = support::forged_token_with(TENANT, &format!("kid-{index}"), json!({}));
         assert_eq!(world.deliver_with(&[Call::new("x")], Some(vec![token])).await, 202);
     }
+    assert_eq!(world.calls("fetch_signing_keys"), 5);
     world.publish_new_signing_key();
+    world.later(10);
     let token = support::token_of_new_key(TENANT);
-    assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token.clone()])).await, 503);
-    world.later(61);
     assert_eq!(world.deliver_with(&[Call::new("call-1")], Some(vec![token])).await, 202);
-    assert_eq!(world.published().len(), 1);
+    assert_eq!((world.published().len(), world.calls("fetch_signing_keys")), (1, 6));
 }
 
 #[tokio::test(start_paused = true)]
@@ -648,7 +689,7 @@ async fn a_failed_bus_neither_loses_nor_repeats_an_alert() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_hangs_the_answer_comes_within_two_and_a_half_seconds() {
-    let table = ["is_published", "find_start", "mark_published", "remember_start"];
+    let table = ["is_published", "find_start", "mark_published", "remember_start", "note_latest"];
     let calls = [Call::new("call-1"), Call::new("call-2").ended_after(95)];
     for call in ["read_keyring", "fetch_signing_keys", "publish", "put_events"].iter().chain(&table) {
         let world = World::new();
@@ -704,6 +745,16 @@ async fn a_handshake_loads_nothing() {
     assert!(world.order().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn warming_up_in_vain_is_no_failure() {
+    let world = World::new();
+    world.fault("read_keyring", Fault::Hangs);
+    world.warm_up().await;
+    world.mend("read_keyring");
+    assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+    assert_eq!(world.metric("KeyringFailures").unwrap()["KeyringFailures"], 0);
+}
+
 #[tokio::test]
 async fn a_receiver_that_was_warmed_up_has_its_keyring() {
     let world = World::new();
@@ -746,6 +797,51 @@ async fn lifecycle_items_always_go_to_the_bus() {
         ]
     );
     assert!(world.published().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_lifecycle_items_with_a_leaked_client_state_starts_the_renewer_so_many_times() {
+    let world = World::new();
+    let item = json!({"tenantId": TENANT, "clientState": CLIENT_STATE, "lifecycleEvent": "missed"});
+    let items = || (0..1000).map(|_| Call::raw(item.clone())).collect::<Vec<_>>();
+    // For each of two policies four more.
+    let passed_on = 60 + 2 * 4;
+    for left_out in [1000 - passed_on, 1000] {
+        assert_eq!(world.deliver_with(&items(), None).await, 202);
+        assert_eq!(world.events("Subscription Lifecycle").len(), passed_on);
+        assert_eq!(world.metric("LifecycleEventsNotPut").unwrap()["LifecycleEventsNotPut"], left_out);
+    }
+    world.later(60);
+    world.deliver_with(&items()[..1], None).await;
+    assert_eq!(world.events("Subscription Lifecycle").len(), passed_on + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_more_calls_than_there_is_time_for_each_delivery_brings_others() {
+    let world = World::new();
+    let calls: Vec<_> = (0..200).map(|index| Call::new(&format!("call-{index}"))).collect();
+    for brought in [69, 129, 189, 200] {
+        assert_eq!(slowly(world.deliver(&calls)).await, 503);
+        assert_eq!(world.published().len(), brought);
+        assert_eq!(world.metric("NotificationsUndecided").unwrap()["NotificationsUndecided"], 131);
+        (0..3).for_each(|_| world.a_moment_later());
+    }
+    let ids: BTreeSet<_> = world.published().iter().map(|alert| alert.document()["callId"].to_string()).collect();
+    assert_eq!(ids.len(), 200, "each call once");
+}
+
+/// Runs it while the clock goes on by 20 ms whenever it pauses.
+async fn slowly<T>(work: impl Future<Output = T>) -> T {
+    let clock = async {
+        loop {
+            tokio::time::advance(tokio::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = clock => unreachable!("the clock goes on for ever"),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -859,6 +955,28 @@ async fn without_a_keyring_it_is_asked_for_once_in_a_request() {
     let lifecycle = Call::raw(json!({"tenantId": TENANT, "clientState": CLIENT_STATE, "lifecycleEvent": "missed"}));
     assert_eq!(world.deliver(&[Call::new("call-1"), lifecycle]).await, 503);
     assert_eq!(world.calls("read_keyring"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifecycle_item_waits_for_the_keyring_that_tells_whose_it_is() {
+    let world = World::new();
+    world.fault("read_keyring", Fault::Fails);
+    let item = || Call::raw(json!({"tenantId": TENANT, "clientState": CLIENT_STATE, "lifecycleEvent": "missed"}));
+    assert_eq!(world.deliver_with(&[item()], None).await, 503);
+    assert!(world.events("Subscription Lifecycle").is_empty());
+    world.mend("read_keyring");
+    assert_eq!(world.deliver_with(&[item()], None).await, 202);
+    assert_eq!(world.events("Subscription Lifecycle")[0]["clientStateMatches"], json!(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_without_a_usable_resource_of_who_knows_a_client_state_does_not_go_unnoticed() {
+    for resource in [Value::Null, json!(7), json!(["communications"])] {
+        let world = World::new();
+        assert_eq!(world.deliver(&[Call::new("x").change(json!({"resource": resource}))]).await, 202);
+        assert!(world.published().is_empty());
+        assert_eq!(world.metric("RejectedWithClientState").unwrap()["RejectedWithClientState"], 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -1044,6 +1162,7 @@ async fn a_bus_that_hangs_holds_up_what_strangers_say_for_a_moment_only() {
         ("a rejected item", Call::raw(json!(0)), 300),
         ("a stranger's lifecycle item", item("wrong"), 300),
         ("a lifecycle item of ours", item(CLIENT_STATE), 2400),
+        ("a rejected item of who knows a client state", Call::new("x"), 2400),
     ] {
         let world = warm().await;
         world.fault("put_events", Fault::Hangs);

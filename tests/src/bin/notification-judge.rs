@@ -150,7 +150,8 @@ impl Receiver {
             now: self.now,
         };
         let none = SigningKeys { fetched_at: self.now, keys: Vec::new() };
-        CheckedToken::check(token, &requirements)?.verify(self.keyring.signing_keys.as_ref().unwrap_or(&none))
+        let keys = self.keyring.signing_keys.as_ref().unwrap_or(&none);
+        CheckedToken::check(token, &requirements)?.verify(keys, &self.policies)
     }
 
     fn judge_item(&self, item: Result<Item, MalformedItem>, tokens: &[Result<ValidToken, TokenError>]) -> Opinion {

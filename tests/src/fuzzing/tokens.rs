@@ -66,7 +66,7 @@ impl Checks {
 /// If that is not so.
 pub fn validation_token(data: &[u8]) {
     let Ok(token) = std::str::from_utf8(data) else { return };
-    let valid = CHECKS.check(token).is_some_and(|checked| checked.verify(&CHECKS.keys).is_ok());
+    let valid = CHECKS.check(token).is_some_and(|checked| checked.verify(&CHECKS.keys, &CHECKS.policies).is_ok());
     assert_eq!(valid, GENUINE.contains(token), "{token}");
 }
 

@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Weak};
 
 use ::receiver::{
     Config, Receiver,
+    live_signing_keys::FetchedKeys,
     outside::{
         CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
         ReadKeyring, RememberStart,
@@ -218,8 +219,8 @@ impl ReadKeyring for Outside {
 }
 
 impl FetchSigningKeys for Outside {
-    async fn fetch_signing_keys(&self, _: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
-        self.call(|state| state.signing_keys_down, |_| published_keys(now))
+    async fn fetch_signing_keys(&self, _: TenantId, now: Timestamp) -> Result<FetchedKeys, CallFailed> {
+        self.call(|state| state.signing_keys_down, |_| published_keys(now).into())
     }
 }
 

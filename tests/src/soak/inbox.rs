@@ -74,7 +74,7 @@ pub(super) fn read(
         .map_err(|(reason, _)| unread(&reason))?;
     let token = collection.validation_tokens.first().ok_or_else(|| unread(&"no validation token came with it"))?;
     let token = CheckedToken::check(token, requirements).map_err(|error| unread(&error))?;
-    let token = token.verify(signing_keys).map_err(|error| match error {
+    let token = token.verify(signing_keys, requirements.policies).map_err(|error| match error {
         TokenError::UnknownKey => Unread::UnknownSigningKey,
         other => unread(&other),
     })?;

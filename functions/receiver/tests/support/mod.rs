@@ -21,6 +21,7 @@ use lambda_edge::{environment::Environment, event::BusEvent, publication::Public
 use receiver::{
     Config, Receiver,
     http::Response,
+    live_signing_keys::FetchedKeys,
     outside::{
         CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
         ReadKeyring, RememberStart,
@@ -190,15 +191,16 @@ fn signed(tenant: &str, kid: &str, pair: &keys::KeyPair, changes: Value) -> Stri
     tokens::sign(&tokens::header(TokenVersion::V2, kid), &claims, &pair.private_key).unwrap()
 }
 
-fn published_keys(indexes: &[usize]) -> Value {
-    let issuer = format!("{LOGIN}/{{tenantid}}/v2.0");
+fn published_keys(indexes: &[usize], tenant: &str) -> Value {
+    let issuer = format!("{LOGIN}/{tenant}/v2.0");
     json!({"keys": indexes.iter().map(|index| signing_key(*index).jwk(Some(&issuer))).collect::<Vec<_>>()})
 }
 
 /// The text of a keyring with one key and one client state.
 pub fn keyring(certificate_id: &str, client_state: &str) -> String {
     let pair = shared(2048, ENCRYPTION);
-    let signing_keys = SigningKeys::from_jwks(published_keys(&[SIGNING]).to_string().as_bytes(), NOW).unwrap();
+    let signing_keys =
+        SigningKeys::from_jwks(published_keys(&[SIGNING], "{tenantid}").to_string().as_bytes(), NOW).unwrap();
     json!({
         "version": 1,
         "keys": [{"certificateId": certificate_id, "certificate": pair.certificate_base64(), "createdAt": NOW,
@@ -258,6 +260,10 @@ impl Published {
 struct State {
     keyring: RefCell<String>,
     entra_keys: RefCell<Vec<usize>>,
+    /// Entra's keys name the tenant that they were asked for.
+    keys_of_their_own: Cell<bool>,
+    /// One of Entra's two documents is missing.
+    document_missing: Cell<bool>,
     faults: RefCell<HashMap<&'static str, Fault>>,
     order: RefCell<Vec<String>>,
     published: RefCell<Vec<Published>>,
@@ -297,10 +303,12 @@ impl ReadKeyring for Outside {
 }
 
 impl FetchSigningKeys for Outside {
-    async fn fetch_signing_keys(&self, _tenant: TenantId, now: Timestamp) -> Result<SigningKeys, CallFailed> {
+    async fn fetch_signing_keys(&self, tenant: TenantId, now: Timestamp) -> Result<FetchedKeys, CallFailed> {
         self.0.called("fetch_signing_keys").await?;
-        let document = published_keys(&self.0.entra_keys.borrow());
-        Ok(SigningKeys::from_jwks(document.to_string().as_bytes(), now).unwrap())
+        let tenant = if self.0.keys_of_their_own.get() { tenant.to_string() } else { "{tenantid}".to_owned() };
+        let document = published_keys(&self.0.entra_keys.borrow(), &tenant);
+        let keys = SigningKeys::from_jwks(document.to_string().as_bytes(), now).unwrap();
+        Ok(FetchedKeys { keys, complete: !self.0.document_missing.get() })
     }
 }
 
@@ -485,6 +493,16 @@ impl World {
 
     pub fn publish_new_signing_key(&self) {
         self.state.entra_keys.borrow_mut().push(NEW_SIGNING);
+    }
+
+    /// From now on Entra gives each tenant keys of its own, as far as their issuer says.
+    pub fn give_tenants_keys_of_their_own(&self) {
+        self.state.keys_of_their_own.set(true);
+    }
+
+    /// From now on one of Entra's documents cannot be had.
+    pub fn lose_a_document_of_keys(&self) {
+        self.state.document_missing.set(true);
     }
 
     pub fn published(&self) -> Vec<Published> {
