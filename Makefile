@@ -70,4 +70,4 @@ test: prerequisites
 	cargo test --workspace --locked
 	@$(PYTHON) local/stack.py build-all
 	@$(PYTHON) local/tools.py client emulator
-	.tools/client/bin/python -m pytest tests/interop tests/e2e
+	.tools/client/bin/python -m pytest --numprocesses 2 --dist loadfile tests/interop tests/e2e

@@ -114,12 +114,22 @@ def build(directory: Path) -> None:
         place = LOCAL_BUILD / function
         place.mkdir(parents=True, exist_ok=True)
         binary = target_directory() / "debug" / function
-        subprocess.run(["strip", "-o", str(place / "bootstrap"), str(binary)], check=True)
+        with replacing(place / "bootstrap") as new:
+            subprocess.run(["strip", "-o", str(new), str(binary)], check=True)
         source = f"CodeUri: functions/{function}\n"
         if source not in template:
             raise Failed(f"Without the line {source.strip()!r} in template.yaml, local/stack.py cannot tell where the {function} belongs.")
         template = template.replace(source, f"CodeUri: {place}\n")
-    (LOCAL_BUILD / "template.yaml").write_text(template)
+    with replacing(LOCAL_BUILD / "template.yaml") as new:
+        new.write_text(template)
+
+
+@contextlib.contextmanager
+def replacing(file: Path):
+    """Another file to write in its place, which it takes at the end: somebody may be deploying the one that is there."""
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    yield new
+    os.replace(new, file)
 
 
 def build_functions(architecture: str, directory: Path) -> None:

@@ -1,7 +1,9 @@
-"""The deployed template with both functions, once for all tests here. `make test` builds what they need and runs them."""
+"""The deployed template with both functions, once for all tests of a process here. `make test` builds what they need and runs them,
+in two processes: for most of the time they wait."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,11 +19,12 @@ from system import System, Watch  # noqa: E402
 @pytest.fixture(scope="session")
 def deployed():
     """The stack as deployed, with the renewer's first run done."""
-    description = stack.up("tests")
+    name = f"tests{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+    description = stack.up(name)
     system = System(description)
     system.first_report = system.renew()
     yield system
-    stack.down("tests")
+    stack.down(name)
 
 
 @pytest.fixture
