@@ -9,8 +9,8 @@ if [ -n "$missing" ]; then
   exit 1
 fi
 PYTHON=${PYTHON:-python3}
-if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-  echo "Please install Python 3.10 or later as python3, or name it: make PYTHON=/path/to/python3." >&2
+if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "Please install Python 3.11 or later as python3, or name it: make PYTHON=/path/to/python3." >&2
   exit 1
 fi
 if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::report::minutes;
 
-/// How long Graph repeats a notification (protocol 2.5): what it is encrypted for and authenticated by is needed as long.
+/// How long Graph repeats a notification, by its documentation: what it is encrypted for and authenticated by is needed as long.
 const REPEATED: SignedDuration = SignedDuration::from_hours(4);
 
 /// A subscription as the simulator has it.
