@@ -1,6 +1,6 @@
 //! A corpus of notifications that Graph did not send, or did not send like this, for receivers to be tried with.
 //!
-//! Each is made from a genuine one and spoils one thing, so that a receiver which leaves out one check raises an alert.
+//! Each is made from a genuine one, and most spoil one thing, so that a receiver which leaves out one check raises an alert.
 //! Nothing is drawn: the same program makes the same corpus. [`corpus`] makes it, `tests/forgeries/` holds it for
 //! receivers in any language, and the README there says how to run it.
 //!

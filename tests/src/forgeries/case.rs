@@ -28,6 +28,9 @@ pub struct Case {
     pub rule: String,
     /// How it is attacked.
     pub attack: String,
+    /// Whether the rule is one of this project's own, which Graph's documentation does not ask for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub own: bool,
     /// The genuine case that must have been delivered before, to a receiver that remembers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,

@@ -14,6 +14,8 @@ const AUDIENCE: &str = "The token is for the receiver's application.";
 const GRAPH: &str = "The token was issued to Graph's change notifications, application 0bf30f3b-4a52-48df-9a82-234910c4a086: in appid for \
     version 1.0, in azp for 2.0 (\"Set up change notifications that include resource data\"). Any app of a tenant can get a token \
     for the receiver's.";
+const LETTER_FOR_LETTER: &str =
+    "The audience is the application's id as one text, letter for letter as Entra writes it in validation tokens.";
 const TIME: &str =
     "The token is neither expired nor of the future, five minutes allowed for; exp and nbf are whole numbers.";
 const VERSION: &str = "The version is 1.0 or 2.0, and decides what issuer and publisher must be.";
@@ -30,6 +32,7 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     issuers(&mut cases);
     tenants(&mut cases);
     audiences(&mut cases);
+    other_spellings(&mut cases);
     publishers(&mut cases);
     times(&mut cases);
     versions(&mut cases);
@@ -164,6 +167,23 @@ fn audiences(cases: &mut Cases<'_>) {
     }
 }
 
+/// Audiences that mean the receiver's application, as Entra does not write it in Graph's tokens.
+fn other_spellings(cases: &mut Cases<'_>) {
+    for (name, attack, reason, audience) in [
+        ("audience-list-with-ours", "It is a list with the right one.", "TokenClaims", json!([PUBLISHER, CLIENT])),
+        (
+            "audience-as-uri",
+            "It is the application's usual URI, as in tokens for an API.",
+            "TokenAudience",
+            json!(format!("api://{CLIENT}")),
+        ),
+        ("audience-in-upper-case", "It is in upper case.", "TokenAudience", json!(CLIENT.to_uppercase())),
+    ] {
+        add(cases, TokenVersion::V2, LETTER_FOR_LETTER, (name, attack, reason), &json!({"aud": audience}));
+        cases.own();
+    }
+}
+
 fn publishers(cases: &mut Cases<'_>) {
     let other = "22222222-1d2c-4b3a-8f4e-5d6c7b8a9f00";
     for (name, attack, version, changes) in [
@@ -271,11 +291,13 @@ fn times(cases: &mut Cases<'_>) {
         ("expiry-in-a-list", "Its end is a list.", "TokenClaims", json!({"exp": [4_102_444_800_u64]})),
         ("expiry-too-great", "Its end is more than a 64-bit number holds.", "TokenClaims", json!({"exp": u64::MAX})),
         ("expiry-far-too-great", "Its end is 10 to the power of 300.", "TokenClaims", json!({"exp": 1e300})),
-        ("beginning-missing", "It has no beginning, which Entra's tokens have.", "TokenClaims", json!({"nbf": null})),
         ("beginning-is-text", "Its beginning is a text.", "TokenClaims", json!({"nbf": "0"})),
     ] {
         add(cases, TokenVersion::V2, TIME, (name, attack, reason), &changes);
     }
+    let case = ("beginning-missing", "It has no beginning, which Entra's tokens have.", "TokenClaims");
+    add(cases, TokenVersion::V2, TIME, case, &json!({"nbf": null}));
+    cases.own();
 }
 
 fn versions(cases: &mut Cases<'_>) {

@@ -212,9 +212,11 @@ fn large(cases: &mut Cases<'_>) {
     ] {
         let (before, after) = ("{\"value\":".to_owned(), String::new());
         cases.refused(name, BOUNDED, attack, Repeated { before, repeated: repeated.to_owned(), times, after });
+        cases.own();
     }
     let body = repeated_text("{\"note\":", "9", 5000, ",\"value\":[]}");
     cases.refused("long-number", BOUNDED, "A number has five thousand digits.", body);
+    cases.own();
 }
 
 fn repeated_text(before: &str, repeated: &str, times: usize, after: &str) -> Repeated {

@@ -195,7 +195,14 @@ impl<'a> Cases<'a> {
 
     pub(super) fn add(&mut self, name: &str, rule: &str, attack: &str, request: Request, expect: Expectation) {
         let (id, rule, attack) = (self.id(name), rule.to_owned(), attack.to_owned());
-        self.group.cases.push(Case { id, rule, attack, after: None, request, expect });
+        self.group.cases.push(Case { id, rule, attack, own: false, after: None, request, expect });
+    }
+
+    /// Marks the latest case: its rule is one of this project's own.
+    pub(super) fn own(&mut self) {
+        if let Some(case) = self.group.cases.last_mut() {
+            case.own = true;
+        }
     }
 
     /// A case that counts only when the genuine one was delivered before.

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::case::{Expectation, Group, Request};
 use super::forge::{Cases, Forge, changed, guid};
-use super::target::{OLD_CLIENT_STATE, OTHER_TENANT, TENANT};
-use crate::simulator::notification;
+use super::target::{OLD_CLIENT_STATE, OTHER_TENANT, POLICY, STRANGE_TENANT, TENANT};
+use crate::simulator::notification::{self, EmergencyEvent};
 use crate::simulator::tokens::TokenVersion;
 
 /// The genuine notification that is delivered again in the cases about replays.
@@ -54,8 +54,39 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     });
     add(&mut cases, "beside-what-is-no-item", beside, |cases| {
         let items = [json!(null), json!([7]), json!({}), cases.item("beside-what-is-no-item")];
-        notification::collection(&items, Some(&[v2]))
+        notification::collection(&items, Some(std::slice::from_ref(&v2)))
     });
+    let beside = "A forged token rides beside the genuine one; the call must alert.";
+    add(&mut cases, "beside-a-forged-token", beside, |cases| {
+        let (header, claims) = (forge.header(TokenVersion::V2), forge.claims(TokenVersion::V2, TENANT));
+        let forged = Forge::signed_with(&header, &claims, &forge.target.forger.pair);
+        notification::collection(&[cases.item("beside-a-forged-token")], Some(&[forged, v2.clone()]))
+    });
+    let unknown = "None: the subscription's id is one that the receiver has not seen, as after one was made anew.";
+    add(&mut cases, "subscription-unknown", unknown, |cases| {
+        forge.vouched(cases.item_with("subscription-unknown", &json!({"subscriptionId": STRANGE_TENANT})))
+    });
+    for (name, attack, policy, tenant) in [
+        (
+            "document-of-another-policy",
+            "None: the sealed document names another policy than its item.",
+            "Headquarters",
+            TENANT,
+        ),
+        (
+            "document-of-another-tenant",
+            "None: the sealed document names another tenant than its item.",
+            POLICY,
+            STRANGE_TENANT,
+        ),
+    ] {
+        add(&mut cases, name, attack, |cases| {
+            let event = Forge::event(&cases.id(name));
+            let sealed = EmergencyEvent { policy: policy.to_owned(), tenant: tenant.to_owned(), ..event.clone() };
+            let content = forge.sealed(Forge::document(&sealed).as_bytes(), &event.id);
+            forge.vouched(Forge::item_with(&event, &content))
+        });
+    }
     cases.done()
 }
 

@@ -44,6 +44,7 @@ fn suspicious(cases: &mut Cases<'_>) {
         ("too-long", "The token has more than two thousand characters.", &too_long),
     ] {
         cases.add(name, TEXT, attack, handshake(&format!("validationToken={value}")), Expectation::refused());
+        cases.own();
     }
     for (name, attack, query) in [
         ("twice", "There are two tokens, the second a script.", "validationToken=a&validationToken=%3Cscript%3E"),
@@ -57,6 +58,7 @@ fn suspicious(cases: &mut Cases<'_>) {
         ("without-value", "The parameter has no value.", "validationToken"),
     ] {
         cases.add(name, TEXT, attack, handshake(query), Expectation::refused());
+        cases.own();
     }
 }
 

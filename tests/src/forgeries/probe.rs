@@ -56,10 +56,12 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     let body = json!({"probe": {"sentAt": HAPPENED_AT}, "value": [item], "validationTokens": [forge.token()]});
     let attack = "It stands beside an item whose client state is guessed.";
     cases.rejected(name, HARMLESS, attack, "ClientStateWrong", body);
+    cases.own();
     cases.done()
 }
 
 fn silent(cases: &mut Cases<'_>, name: &str, attack: &str, body: Value) {
     let expect = Expectation { status: vec![202, 400], ..Expectation::refused() };
     cases.add(name, HARMLESS, attack, Request::post(body), expect);
+    cases.own();
 }

@@ -1,11 +1,12 @@
 //! Genuine notifications in requests that are not Graph's.
 
 use super::case::{Expectation, Group, Request};
-use super::forge::{Cases, Forge};
+use super::forge::{Cases, Forge, guid};
 
 const METHOD: &str =
     "Only POST delivers. Where a gateway stands in front, it may answer 404 or 405 in the receiver's place.";
 const FORM: &str = "The body is JSON, whatever the headers call it.";
+const AS_IT_IS: &str = "A genuine body alerts, whatever the headers call it.";
 
 pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about = "The body is a genuine notification, or holds one; the request around it is not one of Graph's.";
@@ -36,6 +37,11 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
         let request = Request::post(body).header("content-type", content_type);
         cases.add(name, FORM, attack, request, Expectation::refused());
     }
+    let name = "content-encoding";
+    let request = Request::post(forge.vouched(cases.item(name))).header("content-encoding", "gzip");
+    let attack = "A header says that the body is in gzip, which it is not.";
+    cases.add(name, AS_IT_IS, attack, request, Expectation::alert(&guid(&cases.id(name))));
+    cases.own();
     cases.done()
 }
 

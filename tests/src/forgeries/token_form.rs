@@ -11,6 +11,7 @@ use crate::simulator::tokens::TokenVersion;
 
 const COMPACT: &str = "A token is a JSON Web Signature in its compact form: three parts in base64url without padding, and nothing \
     around them (RFC 7515, sections 2 and 7.1).";
+const SHORT: &str = "A token has 16 KiB at most; Entra's have about 1.5.";
 const OBJECTS: &str =
     "Header and claims are JSON objects with each member once (RFC 7515, section 4; RFC 7519, section 4).";
 
@@ -28,6 +29,11 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     around(&mut cases);
     other_serialisations(&mut cases);
     objects(&mut cases);
+    let mut claims = forge.claims(TokenVersion::V2, TENANT);
+    claims["groups"] = json!("g".repeat(16 * 1024));
+    let attack = "It has a claim that makes it longer than 16 KiB.";
+    cases.token("over-16-kib", SHORT, attack, "TokenNotAToken", &forge.signed(&claims));
+    cases.own();
     cases.done()
 }
 
