@@ -99,9 +99,9 @@ def test_when_publishing_fails_graph_is_asked_to_retry_and_the_retry_succeeds(sy
 
     report = system.dial("911")
 
+    # In time: what Graph gave up waiting for would be `timedOut`.
     [attempt] = report["attempts"]
     assert (attempt["outcome"], attempt["status"]) == ("refused", 503)
-    assert attempt["latencyMs"] <= 2500
     assert alerts_in(system, "alerts") == []
 
     system.repair()

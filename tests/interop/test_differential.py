@@ -20,7 +20,7 @@ from graph_judge import Opinion
 from mutations import MUTATIONS, Mutation
 
 CASES = int(os.environ.get("INTEROP_CASES", "4000"))
-STAGES = ["draft", "collection", "text"]
+
 
 @dataclass(frozen=True)
 class Rule:
