@@ -154,10 +154,11 @@ fn no_items(cases: &mut Cases<'_>) {
         ("item-text", "The item is a text.", json!("911")),
         ("item-list", "The item is a list.", json!([])),
         ("item-empty", "The item has no members.", json!({})),
-        ("item-tenant-alone", "The item has a tenant and nothing else.", json!({"tenantId": TENANT})),
     ] {
         add(name, attack, "Malformed", json!([item]));
     }
+    let attack = "The item has a tenant and nothing else.";
+    add("item-tenant-alone", attack, "ClientStateMissing", json!([{"tenantId": TENANT}]));
     let items = [
         ("item-in-a-list", "The item is in a list of its own.", json!([cases.item("item-in-a-list")])),
         (

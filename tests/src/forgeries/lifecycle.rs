@@ -59,8 +59,8 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     cases.rejected("with-token", HARMLESS, "It is as Graph would send it, and has a token.", "", body);
     for (name, attack, changes, reason) in [
         ("tenant-malformed", "Its tenant is none.", json!({"tenantId": "x"}), "Malformed"),
-        ("event-is-a-number", "The event is a number.", json!({"lifecycleEvent": 1}), "Malformed"),
-        ("event-in-a-list", "The event is a list.", json!({"lifecycleEvent": ["missed"]}), "Malformed"),
+        ("event-is-a-number", "The event is a number.", json!({"lifecycleEvent": 1}), "ResourceNotConfigured"),
+        ("event-in-a-list", "The event is a list.", json!({"lifecycleEvent": ["missed"]}), "ResourceNotConfigured"),
     ] {
         cases.rejected(name, HARMLESS, attack, reason, json!({"value": [item(&changes)]}));
     }

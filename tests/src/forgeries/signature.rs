@@ -174,20 +174,23 @@ fn keys(cases: &mut Cases<'_>) {
         let token = token(cases, kid, &target.forger.pair);
         cases.token(name, PUBLISHED, attack, "TokenHeader", &token);
     }
-    for (name, attack, key) in [
+    for (name, attack, key, reason) in [
         (
             "key-of-another-tenant",
             "The key is one that Entra publishes for another tenant.",
             &target.other_tenants_signing,
+            // The other tenant is watched, too: its keys say nothing of this one's, which are asked for.
+            "TokenUnknownKey",
         ),
         (
             "key-of-personal-accounts",
             "The key is one that Entra publishes for personal accounts.",
             &target.consumers_signing,
+            "TokenKeyIssuer",
         ),
     ] {
         let token = token(cases, json!(key.kid), &key.pair);
-        cases.token(name, OWN_KEYS, attack, "TokenKeyIssuer", &token);
+        cases.token(name, OWN_KEYS, attack, reason, &token);
     }
     let token = token(cases, json!(target.signing.kid), &target.consumers_signing.pair);
     let attack = "The key is the one for personal accounts, under the id of the one for all tenants.";

@@ -157,7 +157,7 @@ fn paths(cases: &mut Cases<'_>) {
         ("resource-object", "It is an object.", json!({"policyName": POLICY})),
     ] {
         let item = cases.item_with(name, &json!({ "resource": resource }));
-        add(cases, name, RESOURCE_RULE, attack, "Malformed", item);
+        add(cases, name, RESOURCE_RULE, attack, "ResourceNotConfigured", item);
     }
 }
 
