@@ -23,6 +23,10 @@ COMPARISONS = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
+# What silence is seen by: alarms on these metrics ring when nothing comes, or nothing but 0.
+PROBES = {"ProbesAnswered", "ProbesReceived"}
+# The receiver counts each of its own answers 503 by one of these.
+OWN_503 = {"AlertsNotPublished", "NotificationsUndecided"}
 # Graph's patience with a first attempt: what took that long has taken longer than any alarm allows.
 TIMED_OUT_MS = 3000
 
@@ -77,6 +81,8 @@ def raised_by_calls(metrics: dict[str, int], attempts: list[dict]) -> set[str]:
         ("AWS/ApiGateway", "4xx"): sum(400 <= status < 500 for status in statuses),
         # The emulator's gateway says 502 where the function has crashed.
         ("AWS/Lambda", "Errors"): sum(status == 502 for status in statuses),
+        # And 503 where AWS Lambda does not run it.
+        ("AWS/Lambda", "Throttles"): 0 if OWN_503 & metrics.keys() else sum(status == 503 for status in statuses),
     }
     if any(attempt["outcome"] == "timedOut" for attempt in attempts):
         data["AWS/ApiGateway", "Latency"] = TIMED_OUT_MS
@@ -95,6 +101,23 @@ def raised(data: dict[tuple[str, str], float], watched: set[str]) -> set[str]:
         name for name, alarm in ALARMS.items()
         if watches(alarm) in watched and breaches(alarm, data.get((alarm["Namespace"], alarm["MetricName"])))
     }
+
+
+def raised_by_silence(probes: dict[str, float]) -> set[str]:
+    """The alarms that ring if what a watch has found goes on: these values of the metrics of probes, and no others."""
+    on_probes = {name: metric for name, metric in map(measured, RESOURCES) if metric in PROBES}
+    return {name for name, metric in on_probes.items() if falls_short(RESOURCES[name]["Properties"], probes.get(metric))}
+
+
+def measured(name: str) -> tuple[str, str | None]:
+    """A resource and the metric that it watches, be it as it is or filled, if it is an alarm."""
+    properties = RESOURCES[name].get("Properties", {}) if RESOURCES[name]["Type"] == "AWS::CloudWatch::Alarm" else {}
+    found = [each["MetricStat"]["Metric"]["MetricName"] for each in properties.get("Metrics", []) if "MetricStat" in each]
+    return name, properties.get("MetricName") or next(iter(found), None)
+
+
+def falls_short(alarm: dict, value: float | None) -> bool:
+    return alarm["TreatMissingData"] == "breaching" if value is None else breaches(alarm, value)
 
 
 def watches(alarm: dict) -> str:

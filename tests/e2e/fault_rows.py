@@ -18,8 +18,8 @@ MODES = {
     "wrong": "answers something else",
     "lost": "does it, but the answer is lost",
     "recovering": "fails at first, then works",
-    "killed": "the function is killed before the call takes effect",
-    "killedAfter": "the function is killed after the call took effect",
+    "killed": "the function ends before the call takes effect",
+    "killedAfter": "the function ends after the call took effect",
 }
 
 
@@ -32,20 +32,25 @@ class Row:
     mode: str
     # What this row has besides other rows with the same mode.
     variant: str = ""
+    # How it fails, in words, where those of the mode do not say it.
+    fails: str = ""
     # What the proxy (`service`) or the Graph simulator (`operation`) is told.
     faults: tuple[dict, ...] = ()
-    # The test that makes the row happen instead: its file and name.
+    # The test that makes the row happen instead: its file and name, and in brackets which of its cases does.
     test: str = ""
     # Why the fault moves no metric that has an alarm.
     unseen: str = ""
     # Alarms that watch what moves. For a row in Python exactly those of which one datapoint breaches the threshold.
     alarms: tuple[str, ...] = ()
-    # Alarms that go off because too little comes, or nothing any more.
+    # Alarms that go off because too little comes, or nothing any more. For a row in Python exactly those that a watch would set off.
     silence: tuple[str, ...] = ()
     # The function's metrics that count the fault, at least so often.
     metrics: dict[str, int] = field(default_factory=dict)
-    # In words, where the data of a row does not say it.
+    # In words, where the data of a row does not say it. For a row that names a test: the answer that Graph gets and what people get,
+    # or what the run does.
     note: str = ""
+    # What comes next, in words: Graph's next attempt or the next run. A row that names a test has it.
+    then: str = ""
 
     @property
     def id(self) -> str:
@@ -85,6 +90,8 @@ class Run(Row):
     ends: str = "ok"
     # How many of the two policies have a live subscription when the run has ended.
     subscribed: int = 2
+    # How many drills the queue of TestTopic gets.
+    drills: int = 0
 
 
 SECRETS = "Secrets Manager"
@@ -94,6 +101,7 @@ SECOND_WAY = "SNS, with a second topic"
 KEYS = "Entra's signing keys"
 WAY_IN = "API Gateway and Lambda"
 CLOCK = "the clock"
+LIFECYCLE = "EventBridge, what Graph says of subscriptions"
 
 
 def aws(service: str, mode: str, **more: object) -> dict:
@@ -121,6 +129,10 @@ NO_ENTRIES = (
 )
 NO_EVENTS = {"FailedEntryCount": 0, "Entries": []}
 
+HANDLER = "functions/receiver/tests/handler.rs"
+SECOND = "tests/e2e/test_second_way.py"
+NO_HOME = (("down", "reset", ""), ("refusing", "failing", "answers 500"), ("slow", "hanging", ""))
+
 TWICE = "twice rather than never"
 
 RECEIVER = [
@@ -142,9 +154,9 @@ RECEIVER = [
         for mode in ("killed", "killedAfter")
     ),
     Row("receiver", SECRETS, "slow", "a receiver that runs",
-        test="functions/receiver/tests/handler.rs::a_keyring_that_was_read_once_outlives_the_secret",
+        test=f"{HANDLER}::a_keyring_that_was_read_once_outlives_the_secret",
         metrics={"KeyringFailures": 1}, alarms=("KeyringOutOfReach",),
-        note="202; the alert: the keyring in memory serves on"),
+        note="202; the alert: the keyring in memory serves on", then="nothing is left to do"),
 
     # ------------------------------------------------------------------ what was published before
     *(
@@ -183,7 +195,7 @@ RECEIVER = [
         )
         for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong")
     ),
-    Call("receiver", SNS, "slow", "for a second", faults=(aws("sns", "late", hangSeconds=1),),
+    Call("receiver", SNS, "slow", fails="does it, and answers after a second", variant="late", faults=(aws("sns", "late", hangSeconds=1),),
          unseen="the attempt has that much time: to give it up would be to tell people twice"),
     Call("receiver", SNS, "wrong", "three calls in one request", calls=3, faults=(aws("sns", "wrong", body=NO_ENTRIES),),
          answers=(503,), alerts=(0,), metrics={"AlertsNotPublished": 3}, alarms=REFUSED),
@@ -195,16 +207,21 @@ RECEIVER = [
     Call("receiver", SNS, "killed", faults=(aws("sns", "killed", times=1),), alerts=(0,), **CRASHED),
     Call("receiver", SNS, "killedAfter", faults=(aws("sns", "killedAfter", times=1),), total=(2,), note=TWICE, **CRASHED),
 
-    Row("receiver", SECOND_WAY, "down", "in this Region", metrics={"AlertsPublishedSecondWay": 1}, alarms=("SecondWayUsed",),
-        test="tests/e2e/test_second_way.py::test_what_the_home_region_does_not_take_goes_the_second_way_once",
-        note="202; the alert, from the other Region"),
-    Row("receiver", SECOND_WAY, "slow", "in this Region", metrics={"AlertsPublishedSecondWay": 1}, alarms=("SecondWayUsed",),
-        test="tests/e2e/test_second_way.py::test_what_the_home_region_does_not_take_goes_the_second_way_once",
-        note="202; the alert, from the other Region"),
+    *(
+        Row("receiver", SECOND_WAY, mode, "in this Region", metrics={"AlertsPublishedSecondWay": 1}, alarms=("SecondWayUsed",),
+            test=f"{SECOND}::test_what_the_home_region_does_not_take_goes_the_second_way_once[{case}]",
+            note="202; the alert, from the other Region", then="a repeated delivery is recognised", fails=fails)
+        for mode, case, fails in NO_HOME
+    ),
     Row("receiver", SECOND_WAY, "slow", "in both Regions", metrics={"AlertsNotPublished": 1}, alarms=("NotificationsRefused",),
-        test="tests/e2e/test_second_way.py::test_only_when_both_ways_fail_graph_is_asked_to_retry", note="503; nothing yet"),
-    Row("receiver", SECOND_WAY, "slow", "in this Region, a test call", metrics={"AlertsNotPublished": 1}, alarms=("NotificationsRefused",),
-        test="tests/e2e/test_second_way.py::test_a_test_call_waits_for_the_home_region", note="503; nothing yet"),
+        test=f"{SECOND}::test_only_when_both_ways_fail_graph_is_asked_to_retry", note="503; nothing yet",
+        then="Graph sends it again: one alert in all, from this Region"),
+    *(
+        Row("receiver", SECOND_WAY, mode, "in this Region, a test call", metrics={"AlertsNotPublished": 1}, alarms=("NotificationsRefused",),
+            test=f"{SECOND}::test_a_test_call_waits_for_the_home_region[{case}]", note="503; nothing yet",
+            then="Graph sends it again: one alert in all, from this Region", fails=fails)
+        for mode, case, fails in NO_HOME
+    ),
 
     # ------------------------------------------------------------------ machines
     *(
@@ -219,6 +236,10 @@ RECEIVER = [
         Call("receiver", BUS, mode, faults=(aws("events", mode, times=1),), total=(1, 2), note=TWICE, **CRASHED)
         for mode in ("killed", "killedAfter")
     ),
+    Row("receiver", LIFECYCLE, "down", test=f"{HANDLER}::a_lifecycle_item_that_does_not_reach_the_bus_is_counted",
+        note="202; nothing, as always: it is about a subscription",
+        then="Graph does not repeat it; the renewer looks at all subscriptions every 15 minutes, whatever Graph says",
+        unseen="`LifecycleEventsNotPut` counts it; what the subscription lacks is found by the renewer's next run, which says so"),
 
     # ------------------------------------------------------------------ a signing key that the keyring lacks
     *(
@@ -247,23 +268,25 @@ RECEIVER = [
     Call("receiver", WAY_IN, "throttling", "API Gateway", faults=(aws("execute-api", "throttling"),), answers=(429,), alerts=(0,),
          silence=PROBED),
     Call("receiver", WAY_IN, "throttling", "Lambda", faults=(aws("execute-api", "throttling", status=503, code="Service Unavailable"),),
-         answers=(503,), alerts=(0,), alarms=REFUSED),
+         answers=(503,), alerts=(0,), alarms=(*REFUSED, "ReceiverThrottled")),
     Call("receiver", WAY_IN, "slow", faults=(aws("execute-api", "slow", hangSeconds=4, times=1),), answers=("timedOut",), alerts=(0,),
          alarms=("AnswersSlow",), note="ten minutes later, since Graph holds back what goes to a slow endpoint"),
     Call("receiver", WAY_IN, "lost", faults=(aws("execute-api", "lost", times=1),), answers=("unreachable",),
          unseen="people have the alert, once: the repeated delivery is recognised"),
     Call("receiver", WAY_IN, "recovering", faults=(aws("execute-api", "down", times=2),), answers=("unreachable", "unreachable"), alerts=(0,),
-         silence=PROBED),
-    Call("receiver", WAY_IN, "killed", "between two invocations", faults=({"kill": "receiver"},), unseen="the next call starts another process"),
+         unseen="Graph's third attempt arrives, seconds late; AWS does not count connections that were reset, and the alarms on the "
+                "address wait for ten minutes of it"),
+    Call("receiver", WAY_IN, "killed", "between two invocations", fails="the function ends", faults=({"kill": "receiver"},), unseen="the next call starts another process"),
 
     # ------------------------------------------------------------------ the clock
     Row("receiver", CLOCK, "wrong", "up to five minutes off",
-        test="functions/receiver/tests/handler.rs::a_clock_that_is_five_minutes_off_changes_nothing",
-        unseen="tokens may be used five minutes early or late", note="202; the alert"),
+        test=f"{HANDLER}::a_clock_that_is_five_minutes_off_changes_nothing",
+        unseen="tokens may be used five minutes early or late", note="202; the alert", then="nothing is left to do"),
     Row("receiver", CLOCK, "wrong", "further off",
-        test="functions/receiver/tests/handler.rs::a_clock_that_is_days_off_turns_calls_away_and_says_so",
+        test=f"{HANDLER}::a_clock_that_is_days_off_turns_calls_away_and_says_so",
         metrics={"RejectedWithClientState": 1}, alarms=("RejectedWithClientState",),
-        note="202; no alert, since old tokens must not count. AWS keeps this clock"),
+        note="202; no alert, since old tokens must not count. AWS keeps this clock",
+        then="Graph does not send again what was answered 202: **the call is lost**, and the alarm says so"),
 ]
 
 # ----------------------------------------------------------------------------------------------------------------- the renewer
@@ -278,7 +301,14 @@ FOUND_LOST = {"before": "lost", "metrics": {"SubscriptionsLost": 1}, "alarms": (
 ANOTHER_SECRET = {"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:y", "Name": "y", "SecretString": "another secret"}
 SECRET_READ, SECRET_WRITE = "Secrets Manager, reading", "Secrets Manager, writing"
 TOKEN, LIST, CREATE, PATCH, DELETE = "Entra's tokens", "Graph, listing", "Graph, creating", "Graph, renewing", "Graph, deleting"
+VALIDATING, READ_BACK = "Graph, validating the address", "Graph, reading back"
 DEPLOYMENT = "CloudFormation's answer"
+STS, APP_CERTIFICATES = "STS, for GraphCredential=Federated", "Secrets Manager, for GraphCredential=Certificate"
+DRILL_LIST, DRILL_EVENT = "SNS, listing whom a drill should reach", "EventBridge, a drill's event"
+PROBE, COUNTING, NOTES = "the public address, probed", "SNS, counting subscribers", "DynamoDB, the watch's notes"
+START = "EventBridge Scheduler and AWS Lambda"
+NEXT_WATCH = "looks anew, five minutes later"
+OVERDUE = "comes when it is started again: Graph delivers for about an hour after the last run"
 GARBAGE = "<html>It works!</html>"
 MADE_UP = {
     "id": "11111111-2222-3333-4444-555555555555", "resource": "communications/adhoc", "changeType": "updated",
@@ -288,10 +318,24 @@ MADE_UP = {
 LATER = 600
 
 TESTS = "functions/renewer/src/tests.rs"
-WHOLE_RUN = f"{TESTS}::what_graph_does_not_do_for_a_whole_run_is_counted_and_the_next_run_does_it"
-NOT_TWICE = f"{TESTS}::what_graph_did_without_saying_so_is_not_done_twice"
+FAULTS = "functions/renewer/src/tests/faults.rs"
+WATCH = "functions/renewer/src/watch/tests.rs"
+DRILLS = "tests/e2e/test_drill.py"
+RINGS = "tests/interop/test_alarms.py::test_what_breaks_rings_in_time"
+WHOLE_RUN = {
+    "down": f"{FAULTS}::what_graph_does_not_do_for_a_whole_run_is_counted_and_the_next_run_does_it",
+    "slow": f"{FAULTS}::what_graph_leaves_unanswered_for_a_whole_run_is_counted_in_time_and_the_next_run_does_it",
+}
+NOT_TWICE = f"{FAULTS}::what_graph_did_without_saying_so_is_not_done_twice"
 AFTER_A_CRASH = f"{TESTS}::after_a_crash_at_any_step_the_next_run_ends_well"
-NEVER_SILENT = "a run that dies counts as an error"
+REPAIRS = "repairs what is left"
+AGAIN = (
+    "AWS Lambda starts it once more; if it dies again, the event is in the dead-letter queue and `DeadLetters` rings; the next run on "
+    "schedule repairs what is left"
+)
+PROBLEM_SEEN = {"metrics": {"Problems": 1}, "alarms": ("RenewerProblems",)}
+FAILURE_SEEN = {"metrics": {"RenewalFailures": 1}, "alarms": ("RenewalsFailing", "RenewerErrors")}
+BLIND = {"metrics": {"WatchProblems": 1}, "alarms": ("WatchBlind",)}
 
 
 def graph(dependency: str, operation: str, refused: dict, **row: object) -> list[Row]:
@@ -299,8 +343,9 @@ def graph(dependency: str, operation: str, refused: dict, **row: object) -> list
     lasting = {key: value for key, value in refused.items() if key in ("metrics", "alarms")}
     return [
         *(
-            Row("renewer", dependency, mode, "for a whole run", test=WHOLE_RUN, note="tries again with growing pauses, and fails", **lasting)
-            for mode in ("down", "slow")
+            Row("renewer", dependency, mode, "for a whole run", test=test, note="tries five times, with growing pauses, and fails", then=REPAIRS,
+                **lasting)
+            for mode, test in WHOLE_RUN.items()
         ),
         Run("renewer", dependency, "refusing", faults=(microsoft(operation, "fail", status=403),), **{**row, **refused}),
         Run("renewer", dependency, "throttling", "for longer than a run",
@@ -333,7 +378,7 @@ RENEWER = [
     Run("renewer", TABLE, "wrong", "no records", faults=(aws("dynamodb", "wrong", action="Query", body={"Items": [], "Count": 0, "ScannedCount": 0}),),
         note="replaces what it does not know any more", unseen="every policy has its subscription"),
     Row("renewer", TABLE, "slow", test=f"{TESTS}::without_the_state_table_it_renews_and_creates_and_deletes_nothing",
-        note="renews and creates, deletes nothing", metrics={"Problems": 1}, alarms=("RenewerProblems",)),
+        note="renews and creates, deletes nothing, and ends in its time", then=REPAIRS, **PROBLEM_SEEN),
     Run("renewer", TABLE, "recovering", faults=(aws("dynamodb", "throttling", times=2),), unseen="the third attempt succeeds"),
 
     # ------------------------------------------------------------------ the event bus, which is told what was lost
@@ -348,11 +393,20 @@ RENEWER = [
     # ------------------------------------------------------------------ drills
     *(
         Run("renewer", SNS, mode, action="drill", faults=(aws("sns", mode, action="Publish", **({"body": NO_MESSAGE} if mode == "wrong" else {})),),
-            ends="DrillNotSent", alarms=("RenewerErrors",))
-        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong", "lost")
+            ends="DrillNotSent", alarms=("RenewerErrors",), then="it is not sent later: whoever asked for the drill must ask again")
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "wrong")
     ),
-    Run("renewer", SNS, "recovering", action="drill", faults=(aws("sns", "throttling", action="Publish", times=2),),
+    Run("renewer", SNS, "lost", action="drill", faults=(aws("sns", "lost", action="Publish"),), ends="DrillNotSent", alarms=("RenewerErrors",),
+        drills=3, note="people have the drill all the same, once for each of its three attempts",
+        then="whoever asked for the drill asks whether it came before asking again"),
+    Run("renewer", SNS, "recovering", action="drill", faults=(aws("sns", "throttling", action="Publish", times=2),), drills=1,
         unseen="the third attempt succeeds"),
+    *(
+        Row("renewer", dependency, "down", test=f"{DRILLS}::test_what_fails_beside_the_topic_is_in_the_report",
+            note="the drill is sent, and its report says what is missing", then="whoever asked for the drill asks again",
+            unseen="whoever asked for the drill reads it in the report")
+        for dependency in (DRILL_LIST, DRILL_EVENT)
+    ),
 
     # ------------------------------------------------------------------ Entra
     Run("renewer", TOKEN, "down", faults=(microsoft("token", "drop"),), note="tries five times, with growing pauses", **FAILED),
@@ -371,55 +425,112 @@ RENEWER = [
             ("wrong", {"effect": "answer", "body": {"keys": []}}),
         )
     ),
-    Row("renewer", KEYS, "slow", test=f"{TESTS}::slow_signing_keys_hold_up_no_tenant_for_long", metrics={"Problems": 1},
-        alarms=("RenewerProblems",), note="the keys of the last run serve on"),
-    Row("renewer", KEYS, "down", test=f"{TESTS}::signing_keys_that_cannot_be_fetched_stay_and_hold_nothing_back", metrics={"Problems": 1},
-        alarms=("RenewerProblems",), note="the keys of the last run serve on"),
+    Row("renewer", KEYS, "slow", test=f"{FAULTS}::slow_signing_keys_hold_up_no_tenant_for_long_and_the_stored_ones_stay",
+        note="the keys of the last run serve on", then=REPAIRS, **PROBLEM_SEEN),
+    Row("renewer", KEYS, "down", test=f"{TESTS}::signing_keys_that_cannot_be_fetched_stay_and_hold_nothing_back",
+        note="the keys of the last run serve on", then=REPAIRS, **PROBLEM_SEEN),
+    Run("renewer", KEYS, "recovering", faults=(microsoft("signingKeys", "drop", times=1),), unseen=OUTLASTED),
+
+    # ------------------------------------------------------------------ what takes the client secret's place
+    *(
+        Row("renewer", STS, mode, test=f"{FAULTS}::without_a_token_of_aws_nothing_is_renewed_until_there_is_one",
+            note="fails, unless a client secret is left, which serves and is a problem in the report", then=REPAIRS, **FAILURE_SEEN)
+        for mode in ("down", "slow", "wrong")
+    ),
+    *(
+        Row("renewer", APP_CERTIFICATES, mode, "reading",
+            test=f"{FAULTS}::the_apps_certificates_are_never_written_over_and_the_old_one_serves_until_a_new_one_is_stored",
+            note="fails, and leaves the secret as it is", then=REPAIRS, **FAILURE_SEEN)
+        for mode in ("down", "garbage", "wrong")
+    ),
+    Row("renewer", APP_CERTIFICATES, "down", "writing the next certificate",
+        test=f"{FAULTS}::the_apps_certificates_are_never_written_over_and_the_old_one_serves_until_a_new_one_is_stored",
+        note="the old certificate serves on", then="makes and stores the next one", **PROBLEM_SEEN),
 
     # ------------------------------------------------------------------ Graph
     *graph(LIST, "listSubscriptions", FAILED),
     Run("renewer", LIST, "garbage", faults=(microsoft("listSubscriptions", "answer", body=GARBAGE),), **FAILED),
     Run("renewer", LIST, "wrong", "an empty list", faults=(microsoft("listSubscriptions", "answer", body={"value": []}, times=1),),
         note="Graph refuses second subscriptions, and those that were hidden are adopted", **FOUND_LOST | {"before": ""}),
-    Row("renewer", LIST, "lost", test=NOT_TWICE, unseen=OUTLASTED, note="is as ever"),
+    Row("renewer", LIST, "lost", test=NOT_TWICE, unseen=OUTLASTED, note="is as ever", then="renews"),
     Run("renewer", LIST, "recovering", faults=(microsoft("listSubscriptions", "drop", times=2),), unseen="the third attempt succeeds"),
 
     *graph(CREATE, "createSubscription", UNWATCHED),
     Run("renewer", CREATE, "garbage", "once", faults=(microsoft("createSubscription", "answer", body=GARBAGE, status=201, times=1),),
         note="looks at the list and creates", **FOUND_LOST),
     Run("renewer", CREATE, "wrong", "an answer without an effect", faults=(microsoft("createSubscription", "answer", body=MADE_UP, status=201, times=1),),
-        subscribed=1, note="notices it in the next run", **FOUND_LOST),
+        subscribed=1, then="notices it, and makes the subscription", **FOUND_LOST),
     Run("renewer", CREATE, "lost", faults=(microsoft("createSubscription", "dropAnswer", times=1),),
         note="looks at the list and adopts", **FOUND_LOST),
     Run("renewer", CREATE, "recovering", faults=(microsoft("createSubscription", "drop", times=2),), **FOUND_LOST),
+    Run("renewer", VALIDATING, "down", "for a whole run", faults=(microsoft("handshake", "drop"),),
+        note="Graph answers 400, that the validation timed out; tries five times, with growing pauses", **UNWATCHED),
+    Run("renewer", VALIDATING, "recovering", faults=(microsoft("handshake", "drop", times=2),), **FOUND_LOST),
 
     *graph(PATCH, "updateSubscription", FAILED),
     Run("renewer", PATCH, "garbage", faults=(microsoft("updateSubscription", "answer", body=GARBAGE),), **FAILED),
     Row("renewer", PATCH, "wrong", "an answer without an effect", test=f"{TESTS}::a_renewal_that_graph_only_pretends_is_a_problem",
-        note="notices it in the next run", metrics={"Problems": 1}, alarms=("RenewerProblems",)),
+        note="is as ever", then="notices it", **PROBLEM_SEEN),
     Run("renewer", PATCH, "lost", "once", faults=(microsoft("updateSubscription", "dropAnswer", times=1),), unseen=OUTLASTED),
     Run("renewer", PATCH, "recovering", faults=(microsoft("updateSubscription", "drop", times=2),), unseen="the third attempt succeeds"),
 
     *(
-        Row("renewer", DELETE, mode, test=WHOLE_RUN, note="reports the subscription that stays", metrics={"Problems": 1},
-            alarms=("RenewerProblems",))
-        for mode in ("down", "refusing", "throttling", "slow", "garbage")
+        Row("renewer", DELETE, mode, test=test, note="reports the subscription that stays", then="deletes it", **PROBLEM_SEEN)
+        for mode, test in ({mode: WHOLE_RUN["down"] for mode in ("down", "refusing", "throttling", "garbage")} | WHOLE_RUN).items()
     ),
-    Row("renewer", DELETE, "lost", test=NOT_TWICE, unseen="what is gone already counts as deleted", note="is as ever"),
+    Row("renewer", DELETE, "lost", test=NOT_TWICE, unseen="what is gone already counts as deleted", note="is as ever", then="renews"),
     Row("renewer", DELETE, "recovering", test=f"{TESTS}::strays_that_cannot_be_deleted_at_once_are_deleted_a_moment_later",
-        unseen=OUTLASTED, note="is as ever"),
+        unseen=OUTLASTED, note="is as ever", then="renews"),
+
+    # A new certificate that the answer to a renewal does not show is read back.
+    *(
+        Row("renewer", READ_BACK, mode, test=f"{FAULTS}::a_new_key_comes_into_use_whatever_becomes_of_reading_back",
+            note="renews, and keeps the old key as long as Graph may encrypt for it", then="gives Graph the new certificate, if it has not got it",
+            unseen="either key reads what Graph seals")
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "lost", "recovering")
+    ),
+    Row("renewer", READ_BACK, "wrong", "the old certificate", test=f"{TESTS}::a_certificate_that_a_renewal_does_not_change_is_changed_by_replacing",
+        note="replaces the subscription: for a moment there is none", then="renews",
+        unseen="the report says so; keys are changed at night unless somebody asks for it"),
 
     # ------------------------------------------------------------------ a deployment
+    Row("renewer", DEPLOYMENT, "down", test=f"{TESTS}::cloudformation_is_told_until_it_listens", alarms=("RenewerErrors",),
+        note="tells it four times, with growing pauses, and fails", then="tells it once more, when AWS Lambda starts it again; CloudFormation ends "
+        "the deployment after its own time"),
+    Row("renewer", DEPLOYMENT, "recovering", test=f"{TESTS}::cloudformation_is_told_until_it_listens", note="is as ever",
+        then="nothing is left to do", unseen="the fourth attempt is heard"),
+
+    # ------------------------------------------------------------------ the watch, every five minutes
     *(
-        Row("renewer", DEPLOYMENT, mode, test=f"{TESTS}::cloudformation_is_told_until_it_listens", alarms=("RenewerErrors",),
-            note="tells it up to four times, then fails; CloudFormation ends the deployment after its own time")
-        for mode in ("down", "refusing", "throttling", "slow", "recovering")
+        Row("renewer", PROBE, mode, test=f"{WATCH}::only_202_in_time_is_an_answer", note="`watch` counts the probe as not answered",
+            then=NEXT_WATCH, silence=PROBED)
+        for mode in ("down", "refusing", "throttling", "garbage", "wrong")
     ),
+    Row("renewer", PROBE, "slow", test=f"{FAULTS}::a_probe_that_is_not_answered_in_time_counts_as_not_answered_and_hides_nothing_else",
+        note="`watch` counts the probe as not answered", then=NEXT_WATCH, silence=PROBED),
+    *(
+        Row("renewer", dependency, "down", test=f"{WATCH}::what_cannot_be_seen_is_a_problem_and_hides_nothing_else",
+            note="`watch` says what it cannot see, and looks at everything else", then=NEXT_WATCH, **BLIND)
+        for dependency in (COUNTING, NOTES)
+    ),
+
+    # ------------------------------------------------------------------ what starts the renewer
+    Row("renewer", START, "down", "the schedule of its runs", test=f"{RINGS}[the renewer's schedule is disabled]",
+        note="there is none, and `watch` says since when", then=OVERDUE, alarms=("ReconcileOverdue",),
+        metrics={"ReconcileOverdueSeconds": 1}),
+    Row("renewer", START, "down", "the schedule of its watches", test=f"{RINGS}[the watch's schedule is disabled]",
+        note="renews", then="renews", silence=("WatchMissing", "ProbesMissing")),
+    Row("renewer", START, "down", "both schedules", test=f"{RINGS}[both schedules are disabled]",
+        note="there is none", then=OVERDUE, silence=("WatchMissing", "ProbesMissing")),
+    Row("renewer", START, "refusing", "the function cannot run", test=f"{RINGS}[the renewer's function is broken]",
+        note="there is none", then=OVERDUE, alarms=("RenewerErrors", "DeadLetters"), silence=("WatchMissing", "ProbesMissing")),
+    Row("renewer", START, "recovering", "one watch", test="tests/interop/test_alarms.py::test_what_is_well_alarms_nobody[one watch is lost]",
+        note="renews", then="renews", unseen="the next watch, five minutes later, sees all that this one would have"),
 
     # ------------------------------------------------------------------ killed, anywhere
     *(
-        Row("renewer", dependency, mode, test=AFTER_A_CRASH, alarms=("RenewerErrors",), note=NEVER_SILENT)
-        for dependency in (SECRET_READ, SECRET_WRITE, TABLE, BUS, TOKEN, KEYS, LIST, CREATE, PATCH, DELETE)
+        Row("renewer", dependency, mode, test=AFTER_A_CRASH, alarms=("RenewerErrors",), note="dies, which AWS Lambda counts as an error", then=AGAIN)
+        for dependency in (SECRET_READ, SECRET_WRITE, TABLE, BUS, TOKEN, KEYS, LIST, CREATE, PATCH, DELETE, READ_BACK)
         for mode in ("killed", "killedAfter")
     ),
 
@@ -427,12 +538,18 @@ RENEWER = [
     Run("renewer", CLOCK, "wrong", "hours behind Graph's", before="late", unseen="a subscription lasts for a day, so that hours do not matter"),
 ]
 
+ONE_FAILURE = "whatever keeps the answer away is one failure, as when it is down"
+
 IMPOSSIBLE: dict[tuple[str, str, str], str] = {
     ("receiver", TABLE_WRITE, "wrong"): "nothing in the answer to PutItem is read",
     ("receiver", KEYS, "killedAfter"): "fetching keys has no effect: as killed before",
     **{
         ("receiver", SECOND_WAY, mode): "as with one topic: whatever keeps an alert from being taken sends it the second way"
-        for mode in MODES if mode not in ("down", "slow")
+        for mode in MODES if mode not in ("down", "refusing", "slow")
+    },
+    **{
+        ("receiver", LIFECYCLE, mode): "as with calls: whatever keeps the bus from taking an event is one failure"
+        for mode in MODES if mode != "down"
     },
     ("receiver", WAY_IN, "garbage"): "API Gateway hands on the function's answer or makes an error of its own",
     ("receiver", WAY_IN, "wrong"): "API Gateway hands on the function's answer or makes an error of its own",
@@ -445,8 +562,14 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
     ("renewer", TOKEN, "slow"): "after 40 seconds the same as no connection",
     ("renewer", KEYS, "throttling"): "the same to the renewer as any other error",
     ("renewer", KEYS, "lost"): "the same to the renewer as no connection: nothing is changed by asking",
-    ("renewer", KEYS, "recovering"): "the keys are fetched once in a run: the next run recovers",
     ("renewer", DELETE, "wrong"): "nothing in the answer is read",
+    **{
+        ("renewer", VALIDATING, mode): "Graph answers 400 whatever it gets in place of its token"
+        for mode in ("refusing", "throttling", "slow", "garbage", "wrong", "lost")
+    },
+    **{("renewer", VALIDATING, mode): "it is a part of creating a subscription" for mode in ("killed", "killedAfter")},
+    **{("renewer", DEPLOYMENT, mode): "any status but 2xx is one failure, as no connection" for mode in ("refusing", "throttling")},
+    ("renewer", DEPLOYMENT, "slow"): "after 40 seconds the same as no connection; a function whose time ends before has failed, too",
     ("renewer", DEPLOYMENT, "garbage"): "nothing in the answer is read",
     ("renewer", DEPLOYMENT, "wrong"): "nothing in the answer is read",
     ("renewer", DEPLOYMENT, "lost"): "told twice: CloudFormation takes the first",
@@ -454,6 +577,30 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
     ("renewer", SNS, "killedAfter"): "nothing is kept of a drill: whoever asked for it sees that it failed",
     ("renewer", DEPLOYMENT, "killed"): "AWS Lambda runs the function again with the same event",
     ("renewer", DEPLOYMENT, "killedAfter"): "AWS Lambda runs the function again with the same event",
+    **{("renewer", STS, mode): ONE_FAILURE for mode in ("refusing", "throttling", "garbage", "lost")},
+    ("renewer", STS, "recovering"): "as with secrets: three attempts",
+    **{("renewer", APP_CERTIFICATES, mode): ONE_FAILURE for mode in ("refusing", "throttling", "slow", "lost")},
+    ("renewer", APP_CERTIFICATES, "recovering"): "as with the other secrets: three attempts",
+    **{
+        ("renewer", dependency, mode): "asking changes nothing" if dependency == STS else "the next certificate is stored as a whole or not at all"
+        for dependency in (STS, APP_CERTIFICATES) for mode in ("killed", "killedAfter")
+    },
+    **{
+        ("renewer", dependency, mode): "whoever asked for the drill reads in its report what is missing, for whatever reason"
+        for dependency in (DRILL_LIST, DRILL_EVENT) for mode in MODES if mode != "down"
+    },
+    ("renewer", PROBE, "lost"): "the same as no connection: the receiver does nothing but count probes",
+    ("renewer", PROBE, "recovering"): "it is posted once: the next watch posts another, and the alarm waits for two that were not answered",
+    **{("renewer", dependency, mode): ONE_FAILURE for dependency in (COUNTING, NOTES) for mode in MODES if mode not in ("down", "killed", "killedAfter")},
+    **{
+        ("renewer", dependency, mode): "a watch changes nothing but its notes: the next one looks anew"
+        for dependency in (PROBE, COUNTING, NOTES) for mode in ("killed", "killedAfter")
+    },
+    ("renewer", START, "throttling"): "EventBridge Scheduler tries five times for a run and once for a watch; after that, as when it refuses",
+    ("renewer", START, "slow"): "a start that comes late is one that did not come until then",
+    **{("renewer", START, mode): "whatever the schedule of runs sends starts a run" for mode in ("garbage", "wrong")},
+    ("renewer", START, "lost"): "started twice: while one run holds the lease, another leaves",
+    **{("renewer", START, mode): "see the rows in which the function is killed" for mode in ("killed", "killedAfter")},
 }
 
 IMPOSSIBLE |= {

@@ -1,6 +1,7 @@
 """The second way out: when Amazon SNS in the home Region does not take an alert, the topic in another Region does.
 
-The two stacks are made as README.md says.
+The two stacks are made as README.md says. That an answer comes within Graph's three seconds is what its outcome says: one that does
+not is `timedOut`. The receiver's own limit is shown in virtual time, by `functions/receiver/tests/handler.rs`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "second-region.yaml"
 NAME = "second-way"
 AWAY = "us-west-2"
 HOME_SNS = {"service": "sns", "region": stack.REGION}
-HOW = pytest.mark.parametrize("how", [{"status": 500}, {"hangSeconds": 10}], ids=["failing", "hanging"])
+HOW = pytest.mark.parametrize("how", [{"mode": "down"}, {"status": 500}, {"hangSeconds": 10}], ids=["reset", "failing", "hanging"])
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,6 @@ def test_what_the_home_region_does_not_take_goes_the_second_way_once(system, how
 
     [attempt] = report["attempts"]
     assert (attempt["outcome"], attempt["status"]) == ("accepted", 202)
-    assert attempt["latencyMs"] <= 2500
     assert (alerts(system), ids(taken(system))) == ([], [report["callId"]])
     system.repair()
     system.control("redeliver", callId=report["callId"], wait=True)
@@ -117,14 +117,14 @@ def test_only_when_both_ways_fail_graph_is_asked_to_retry(system):
 
     [attempt] = report["attempts"]
     assert (attempt["outcome"], attempt["status"]) == ("refused", 503)
-    assert attempt["latencyMs"] <= 2500
     system.repair()
     assert retry(system, report["callId"])["attempts"][-1]["status"] == 202
     assert (ids(alerts(system)), taken(system)) == ([report["callId"]], [])
 
 
-def test_a_test_call_waits_for_the_home_region(system):
-    system.fault(**HOME_SNS, status=500)
+@HOW
+def test_a_test_call_waits_for_the_home_region(system, how):
+    system.fault(**HOME_SNS, **how)
 
     report = system.dial("933")
 

@@ -16,7 +16,7 @@ from fault_rows import IMPOSSIBLE, MODES, ROWS, Call, Run  # noqa: E402
 
 RESOURCES = read_yaml((ROOT / "template.yaml").read_text())["Resources"]
 ALARMS = {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
-WATCHED = {"receiver": {"ReceiverFunction", "HttpApi"}, "renewer": {"RenewerFunction"}}
+WATCHED = {"receiver": {"ReceiverFunction", "HttpApi"}, "renewer": {"RenewerFunction", "DeadLetterQueue.QueueName"}}
 RUST_TEST = r"#\[(?:tokio::)?test[^\]]*\]\s+(?:async )?fn {}\("
 PYTHON_TEST = r"^def {}\("
 
@@ -40,9 +40,12 @@ def test_no_row_is_there_twice():
 @pytest.mark.parametrize("row", [row for row in ROWS if not isinstance(row, Call | Run)], ids=lambda row: row.id)
 def test_the_test_of_a_row_exists(row):
     path, _, name = row.test.partition("::")
-    pattern = PYTHON_TEST if path.endswith(".py") else RUST_TEST
+    name, _, case = name.removesuffix("]").partition("[")
+    pattern, text = PYTHON_TEST if path.endswith(".py") else RUST_TEST, (ROOT / path).read_text()
 
-    assert re.search(pattern.replace("{}", re.escape(name)), (ROOT / path).read_text(), re.MULTILINE), row.test
+    assert re.search(pattern.replace("{}", re.escape(name)), text, re.MULTILINE), row.test
+    assert not case or f'"{case}"' in text, row.test
+    assert row.note and row.then, "what comes of it is said in words, too"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

@@ -140,9 +140,15 @@ pub(crate) struct State {
     /// Operation, policy or subscription (or "" for any), fault.
     pub(crate) faults: VecDeque<(&'static str, &'static str, Fault)>,
     pub(crate) table_down: bool,
+    /// A secret that can be neither read nor written.
+    pub(crate) secret_down: Option<String>,
+    /// What AWS answers to who asks for a web identity; a right one if nothing else is said.
+    pub(crate) web_identity: Option<Result<String, OutsideError>>,
     pub(crate) bus_down: bool,
     pub(crate) sns_down: bool,
     pub(crate) signing_keys_down: bool,
+    /// So many documents of signing keys are not given out at first.
+    pub(crate) signing_keys_fail: u32,
     pub(crate) keyring_writes_fail: bool,
     pub(crate) entra_refuses: Option<TenantId>,
     pub(crate) refused_tokens: u32,
@@ -157,7 +163,7 @@ pub(crate) struct State {
     pub(crate) renewals_echoed: bool,
     /// What Entra's refusals are numbered; 700027 if nothing else is said.
     pub(crate) refusal: Option<u32>,
-    /// Calls whose text begins so take so long, and fail if they are Graph's.
+    /// Calls whose text begins so take so long and come to nothing.
     pub(crate) slow: Option<(String, SignedDuration)>,
     pub(crate) shortens_to: Option<SignedDuration>,
     pub(crate) hidden_from_next_list: bool,
@@ -351,6 +357,12 @@ impl Fake {
         .await
     }
 
+    /// A call of the state table, which does nothing while the table is down or does not answer.
+    async fn table<T>(&self, call: String, effect: impl FnOnce(&mut State) -> T) -> Result<T, OutsideError> {
+        let slow = self.slow_down(&format!("table {call}")).await;
+        self.step(call, |state| if slow || state.table_down { Err(down("DynamoDB")) } else { Ok(effect(state)) }).await
+    }
+
     /// Takes the time of a slow call, beside other slow calls; says whether it was one.
     async fn slow_down(&self, call: &str) -> bool {
         let slow = self.state.borrow().slow.clone();
@@ -415,9 +427,13 @@ impl Microsoft for Fake {
         _version: TokenVersion,
         now: Timestamp,
     ) -> Result<SigningKeys, SigningKeysError> {
-        self.slow_down("keys").await;
+        let slow = self.slow_down("keys").await;
         self.step(format!("keys {tenant}"), |state| {
-            if state.signing_keys_down {
+            if slow {
+                return Err(SigningKeysError::Transport("no answer".to_owned()));
+            }
+            if state.signing_keys_down || state.signing_keys_fail > 0 {
+                state.signing_keys_fail = state.signing_keys_fail.saturating_sub(1);
                 return Err(SigningKeysError::Status(503));
             }
             let key = |kid: &String| SigningKey { kid: kid.clone(), n: "xw".into(), e: "AQAB".into(), issuer: None };
@@ -513,7 +529,14 @@ impl Microsoft for Fake {
 impl WebIdentity for Fake {
     async fn web_identity_token(&self, audience: &str) -> Result<Zeroizing<String>, OutsideError> {
         assert_eq!(audience, "api://AzureADTokenExchange");
-        self.step("web identity".to_owned(), |_| Ok(Zeroizing::new(WEB_IDENTITY.to_owned()))).await
+        let slow = self.slow_down("web identity").await;
+        self.step("web identity".to_owned(), |state| {
+            if slow {
+                return Err(down("STS"));
+            }
+            state.web_identity.clone().unwrap_or(Ok(WEB_IDENTITY.to_owned())).map(Zeroizing::new)
+        })
+        .await
     }
 }
 
@@ -551,8 +574,11 @@ impl SealProbe for Fake {
 impl PostProbe for Fake {
     async fn post_probe(&self, url: &str, body: &str) -> Result<u16, OutsideError> {
         assert_eq!(url, URL);
-        self.slow_down("probe").await;
+        let slow = self.slow_down("probe").await;
         self.step("probe".to_owned(), |state| {
+            if slow {
+                return Err(OutsideError("no answer in time".to_owned()));
+            }
             state.probes.push(body.to_owned());
             state.answer.clone().unwrap_or(Ok(202))
         })
@@ -615,6 +641,9 @@ impl AppSettings for Fake {
 impl Secrets for Fake {
     async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
         self.step(format!("read {id}"), |state| {
+            if state.secret_down.as_deref() == Some(id) {
+                return Err(down("Secrets Manager"));
+            }
             if state.denied_reads > 0 {
                 state.denied_reads -= 1;
                 return Err(OutsideError("Secrets Manager: AccessDeniedException: not authorized".to_owned()));
@@ -626,7 +655,7 @@ impl Secrets for Fake {
 
     async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
         self.step(format!("write {id}"), |state| {
-            if state.keyring_writes_fail {
+            if state.keyring_writes_fail || state.secret_down.as_deref() == Some(id) {
                 return Err(down("Secrets Manager"));
             }
             state.secrets.insert(id.to_owned(), value.to_owned());
@@ -638,84 +667,50 @@ impl Secrets for Fake {
 
 impl StateTable for Fake {
     async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
-        self.step("take lease".to_owned(), |state| {
-            if state.table_down {
-                return Err(down("DynamoDB"));
-            }
+        self.table("take lease".to_owned(), |state| {
             if state.lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now) {
-                return Ok(false);
+                return false;
             }
             state.lease = Some((owner.to_owned(), until));
-            Ok(true)
+            true
         })
         .await
     }
 
     async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
-        self.step("release lease".to_owned(), |state| {
-            assert_eq!(state.lease.take().unwrap().0, owner);
-            Ok(())
-        })
-        .await
+        self.table("release lease".to_owned(), |state| assert_eq!(state.lease.take().unwrap().0, owner)).await
     }
 
     async fn records(&self) -> Result<Vec<Record>, OutsideError> {
-        self.step("records".to_owned(), |state| {
-            if state.table_down { Err(down("DynamoDB")) } else { Ok(state.records.values().cloned().collect()) }
-        })
-        .await
+        self.table("records".to_owned(), |state| state.records.values().cloned().collect()).await
     }
 
     async fn put_record(&self, record: &Record) -> Result<(), OutsideError> {
-        self.step(format!("record {}", record.policy.name), |state| {
-            if state.table_down {
-                return Err(down("DynamoDB"));
-            }
+        self.table(format!("record {}", record.policy.name), |state| {
             state.records.insert(sort_key(&record.policy), record.clone());
-            Ok(())
         })
         .await
     }
 
     async fn delete_record(&self, policy: &Policy) -> Result<(), OutsideError> {
-        self.step(format!("forget {}", policy.name), |state| {
-            if state.table_down {
-                return Err(down("DynamoDB"));
-            }
-            state.records.remove(&sort_key(policy));
-            Ok(())
-        })
-        .await
+        self.table(format!("forget {}", policy.name), |state| drop(state.records.remove(&sort_key(policy)))).await
     }
 
     async fn note_reconciled(&self, at: Timestamp) -> Result<(), OutsideError> {
-        self.step("note reconciled".to_owned(), |state| {
-            if state.table_down {
-                return Err(down("DynamoDB"));
-            }
-            state.reconciled_at = Some(at);
-            Ok(())
-        })
-        .await
+        self.table("note reconciled".to_owned(), |state| state.reconciled_at = Some(at)).await
     }
 
     async fn lifecycle_run(&self) -> Result<Option<Timestamp>, OutsideError> {
-        self.step("lifecycle run".to_owned(), |state| {
-            if state.table_down { Err(down("DynamoDB")) } else { Ok(state.lifecycle_run) }
-        })
-        .await
+        self.table("lifecycle run".to_owned(), |state| state.lifecycle_run).await
     }
 
     async fn announce_lifecycle_run(&self, latest: Option<Timestamp>, next: Timestamp) -> Result<bool, OutsideError> {
-        self.step("announce lifecycle run".to_owned(), |state| {
-            if state.table_down {
-                return Err(down("DynamoDB"));
-            }
+        self.table("announce lifecycle run".to_owned(), |state| {
             let unchanged = state.lifecycle_run == latest;
             if unchanged {
                 state.lifecycle_run = Some(next);
             }
-            Ok(unchanged)
+            unchanged
         })
         .await
     }
