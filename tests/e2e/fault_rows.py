@@ -405,9 +405,9 @@ RENEWER = [
         drills=3, note="people have the drill all the same, once for each of its three attempts",
         then="whoever asked for the drill asks whether it came before asking again"),
     Run("renewer", SNS, "recovering", action="drill", faults=(aws("sns", "throttling", action="Publish", times=2),), drills=1,
-        unseen="the third attempt succeeds"),
+        unseen="the third attempt succeeds", then="nothing is left to do"),
     *(
-        Row("renewer", dependency, "down", test=f"{DRILLS}::test_what_fails_beside_the_topic_is_in_the_report",
+        Row("renewer", dependency, "refusing", fails="answers 500", test=f"{DRILLS}::test_what_fails_beside_the_topic_is_in_the_report",
             note="the drill is sent, and its report says what is missing", then="whoever asked for the drill asks again",
             unseen="whoever asked for the drill reads it in the report")
         for dependency in (DRILL_LIST, DRILL_EVENT)
@@ -592,7 +592,7 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
     },
     **{
         ("renewer", dependency, mode): "whoever asked for the drill reads in its report what is missing, for whatever reason"
-        for dependency in (DRILL_LIST, DRILL_EVENT) for mode in MODES if mode != "down"
+        for dependency in (DRILL_LIST, DRILL_EVENT) for mode in MODES if mode != "refusing"
     },
     ("renewer", PROBE, "lost"): "the same as no connection: the receiver does nothing but count probes",
     ("renewer", PROBE, "recovering"): "it is posted once: the next watch posts another, and the alarm waits for two that were not answered",

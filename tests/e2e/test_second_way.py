@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+import alarms_raised
 import pytest
 import stack
 from dialling import alerts_in, retry
@@ -85,6 +86,11 @@ def alerts(system) -> list[dict]:
     return [document for queue in ("alerts", "tests") for document in alerts_in(system, queue)]
 
 
+def counts(log: alarms_raised.Log, name: str) -> bool:
+    """Whether of the alert that its first topic did not take the receiver counts this, and nothing else."""
+    return log.metrics({"AlertsPublishedSecondWay", "AlertsNotPublished"}, {name: 1}) == {name: 1}
+
+
 def ids(documents: list[dict]) -> list[str]:
     return [document["callId"] for document in documents]
 
@@ -99,11 +105,13 @@ def test_while_the_home_region_works_nothing_goes_the_second_way(system):
 @HOW
 def test_what_the_home_region_does_not_take_goes_the_second_way_once(system, how):
     system.fault(**HOME_SNS, **how)
+    log = alarms_raised.Log(system, "Receiver")
 
     report = system.dial("911")
 
     [attempt] = report["attempts"]
     assert (attempt["outcome"], attempt["status"]) == ("accepted", 202)
+    assert counts(log, "AlertsPublishedSecondWay")
     assert (alerts(system), ids(taken(system))) == ([], [report["callId"]])
     system.repair()
     system.control("redeliver", callId=report["callId"], wait=True)
@@ -112,11 +120,13 @@ def test_what_the_home_region_does_not_take_goes_the_second_way_once(system, how
 
 def test_only_when_both_ways_fail_graph_is_asked_to_retry(system):
     system.fault("sns", hangSeconds=10)
+    log = alarms_raised.Log(system, "Receiver")
 
     report = system.dial("911")
 
     [attempt] = report["attempts"]
     assert (attempt["outcome"], attempt["status"]) == ("refused", 503)
+    assert counts(log, "AlertsNotPublished")
     system.repair()
     assert retry(system, report["callId"])["attempts"][-1]["status"] == 202
     assert (ids(alerts(system)), taken(system)) == ([report["callId"]], [])
@@ -125,10 +135,12 @@ def test_only_when_both_ways_fail_graph_is_asked_to_retry(system):
 @HOW
 def test_a_test_call_waits_for_the_home_region(system, how):
     system.fault(**HOME_SNS, **how)
+    log = alarms_raised.Log(system, "Receiver")
 
     report = system.dial("933")
 
     assert [attempt["status"] for attempt in report["attempts"]] == [503]
+    assert counts(log, "AlertsNotPublished")
     assert taken(system) == []
     system.repair()
     assert retry(system, report["callId"])["attempts"][-1]["status"] == 202
