@@ -114,5 +114,5 @@ def test_a_run_and_a_call_are_noted(system):
     latest = keys["alert#latest", "notification"]
     assert set(latest) == {"pk", "sk", "at", "expiresAt"}, "a mere time"
     assert set(keys["watch", "reconcile"]) == {"pk", "sk", "at"}
-    assert set(keys["watch", "notes"]) == {"pk", "sk", "since", "confirmed"}
+    assert set(keys["watch", "notes"]) == {"pk", "sk", "since", "confirmed", "troubles"}
     assert report["daysSinceNotification"] == 0

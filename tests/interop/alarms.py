@@ -170,11 +170,19 @@ def when(value: tuple[int, float]) -> int:
     return value[0]
 
 
-def rings(each: Alarm, found: Values, begin: int, end: int) -> list[int]:
-    """When an alarm went off, evaluated every minute."""
-    state, times = NO_DATA, []
+def states(each: Alarm, found: Values, begin: int, end: int) -> Iterator[tuple[int, str]]:
+    """The state of an alarm, evaluated every minute."""
+    state = NO_DATA
     for now in range(begin, end + 1, MINUTE):
-        before, state = state, each.state(found, now, state)
+        state = each.state(found, now, state)
+        yield now, state
+
+
+def rings(each: Alarm, found: Values, begin: int, end: int) -> list[int]:
+    """When an alarm went off."""
+    before, times = NO_DATA, []
+    for now, state in states(each, found, begin, end):
         if state == ALARM != before:
             times.append(now)
+        before = state
     return times

@@ -1,7 +1,8 @@
 //! What falls silent, in simulated time: the code of both functions over a world in memory, with one thing that breaks, and all the
 //! metrics that come of it.
 //!
-//! A scenario is an hour in which all is well, the moment at which something breaks, and what follows. The runs of the renewer
+//! A scenario is an hour in which all is well, the moment at which something breaks, and what follows; in some, something else has been
+//! broken for hours by then. The runs of the renewer
 //! come as Amazon EventBridge Scheduler invokes them, up to a minute late. The functions print their own metrics; those that AWS
 //! makes itself, of the gateway, the functions, topics and queues, stand beside them. `tests/interop/test_alarms.py` gives them to
 //! the template's alarms.
@@ -29,6 +30,8 @@ pub struct Course {
     pub name: &'static str,
     /// When it began.
     pub began: i64,
+    /// When another thing had broken before, if one had.
+    pub broke_first: Option<i64>,
     /// When the thing broke.
     pub broke: i64,
     /// When it ended.

@@ -254,7 +254,7 @@ fn log(report: &Report) {
 
 /// What is as it should be is said by the metrics alone: a watch runs every few minutes.
 fn log_watch(report: &WatchReport) {
-    if !report.ok {
+    if !report.ok || !report.new_problems.is_empty() {
         let text = serde_json::to_string(report).unwrap_or_default();
         tracing::warn!(report = text, "the watch saw something wrong");
     }

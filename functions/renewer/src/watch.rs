@@ -3,7 +3,8 @@
 //!
 //! First it looks ([`mod@look`]), then it says what it saw: as metrics ([`WatchReport::lines`]), and as a report. What could not be
 //! seen is a problem, counted by the metric `WatchProblems`; a watch that does not run at all is missed by its own metric,
-//! `WatchRuns`. `docs/never-deaf.md` has the alarms.
+//! `WatchRuns`. What is in trouble and was not before ([`trouble`]) is counted by `NewProblems`, since an alarm that stays in alarm
+//! says nothing of what comes besides. `docs/never-deaf.md` has the alarms.
 
 mod live;
 pub mod look;
@@ -11,6 +12,7 @@ pub mod ports;
 pub mod report;
 #[cfg(test)]
 mod tests;
+pub mod trouble;
 
 use jiff::Timestamp;
 

@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
 
 impl Microsoft for Run<'_> {
     async fn token(&self, tenant: TenantId, _: &Credential, now: Timestamp) -> Result<AccessToken, TokenError> {
-        if self.town.state.borrow().entra_refuses {
+        if self.town.state.borrow().entra_refuses.contains(&tenant.to_string().as_str()) {
             let message = "the secret has expired".to_owned();
             return Err(TokenError { status: Some(401), codes: vec![7_000_222], message, retry_after: None });
         }
@@ -78,19 +78,23 @@ impl Microsoft for Run<'_> {
         Ok(published_keys(now))
     }
 
-    async fn list(&self, _: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
         let now = self.now();
         self.graph(|state| {
-            state.held.retain(|held| held.expires_at > now);
-            Ok(state.held.clone())
+            state.held.retain(|(_, held)| held.expires_at > now);
+            let of_tenant = state.held.iter().filter(|(tenant, _)| *tenant == token.tenant());
+            Ok(of_tenant.map(|(_, held)| held.clone()).collect())
         })
     }
 
     async fn get(&self, _: &AccessToken, id: &str) -> Result<Subscription, GraphError> {
-        self.graph(|state| state.held.iter().find(|held| held.id == id).cloned().ok_or(GraphErrorKind::NotFound))
+        self.graph(|state| {
+            let found = state.held.iter().find(|(_, held)| held.id == id);
+            found.map(|(_, held)| held.clone()).ok_or(GraphErrorKind::NotFound)
+        })
     }
 
-    async fn create(&self, _: &AccessToken, new: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
+    async fn create(&self, token: &AccessToken, new: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
         self.graph(|state| {
             if state.creations_refused {
                 return Err(GraphErrorKind::Forbidden);
@@ -104,16 +108,17 @@ impl Microsoft for Run<'_> {
                 expires_at: new.expires_at,
                 encryption_certificate_id: Some(new.certificate_id.to_owned()),
             };
-            state.held.push(created.clone());
+            state.held.push((token.tenant(), created.clone()));
             Ok(created)
         })
     }
 
     async fn renew(&self, _: &AccessToken, id: &str, renewal: &Renewal<'_>) -> Result<Subscription, GraphError> {
         self.graph(|state| {
-            let fails = state.renewals_fail_for;
-            let held = state.held.iter_mut().find(|held| held.id == id).ok_or(GraphErrorKind::NotFound)?;
-            if fails.is_some_and(|policy| held.resource.contains(policy)) {
+            let fails = state.renewals_fail_for.clone();
+            let found = state.held.iter_mut().find(|(_, held)| held.id == id);
+            let (_, held) = found.ok_or(GraphErrorKind::NotFound)?;
+            if fails.iter().any(|policy| held.resource.contains(policy)) {
                 return Err(GraphErrorKind::Unavailable);
             }
             held.expires_at = renewal.expires_at;
@@ -126,7 +131,7 @@ impl Microsoft for Run<'_> {
 
     async fn delete(&self, _: &AccessToken, id: &str) -> Result<(), GraphError> {
         self.graph(|state| {
-            state.held.retain(|held| held.id != id);
+            state.held.retain(|(_, held)| held.id != id);
             Ok(())
         })
     }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Course,
     receiver::{Call, post},
-    town::{self, KEYRING, SECOND_TOPIC, State, Town},
+    town::{self, KEYRING, OTHER, SECOND_TOPIC, State, TENANT, Town},
 };
 
 /// Right after a run of each schedule: the longest time until the next.
@@ -34,6 +34,8 @@ pub struct Scenario {
     pub(super) lasts: SignedDuration,
     /// How the renewer is set up, given the end of the hour in which all is well.
     pub(super) configure: fn(&mut Config, Timestamp),
+    /// Breaks something else hours before.
+    pub(super) first: Option<Breaks>,
     /// Breaks it.
     pub(super) breaks: Breaks,
 }
@@ -46,6 +48,15 @@ impl Scenario {
 
     fn after_minutes(mut self, minutes: i64) -> Self {
         self.after = SignedDuration::from_mins(minutes);
+        self
+    }
+
+    /// Something else has changed hours before, and stayed so.
+    fn while_changed(mut self, change: fn(&mut State)) -> Self {
+        self.first = Some(Box::new(move |town| {
+            change(&mut town.state.borrow_mut());
+            Box::pin(std::future::ready(()))
+        }));
         self
     }
 
@@ -83,7 +94,7 @@ fn measured(name: &'static str, of: [&'static str; 4], value: f64) -> Scenario {
 }
 
 fn happening(name: &'static str, breaks: impl for<'a> Fn(&'a Rc<Town>) -> Breaking<'a> + 'static) -> Scenario {
-    Scenario { name, after: RIGHT_AFTER, lasts: AN_HOUR, configure: |_, _| (), breaks: Box::new(breaks) }
+    Scenario { name, after: RIGHT_AFTER, lasts: AN_HOUR, configure: |_, _| (), first: None, breaks: Box::new(breaks) }
 }
 
 fn nothing(_: &mut State) {}
@@ -107,6 +118,7 @@ pub fn scenarios() -> Vec<Scenario> {
     all.extend(in_the_receiver());
     all.extend(in_time());
     all.extend(beyond());
+    all.extend(besides());
     all
 }
 
@@ -120,8 +132,8 @@ fn in_the_renewer() -> Vec<Scenario> {
             state.creations_refused = true;
         }),
         changed("graph is down", |state| state.graph_down = true),
-        changed("entra refuses", |state| state.entra_refuses = true),
-        changed("graph renews all but one", |state| state.renewals_fail_for = Some("Warehouse")),
+        changed("entra refuses", |state| state.entra_refuses = vec![TENANT, OTHER]),
+        changed("graph renews all but one", |state| state.renewals_fail_for.push("Warehouse")),
         changed("the renewer's function is broken", |state| state.renewer_broken = true),
         // The next run is due then.
         changed("the renewer's schedule is disabled", |state| state.renewals_off = true).after_minutes(15),
@@ -216,5 +228,23 @@ fn beyond() -> Vec<Scenario> {
         measured("a subscriber is not reached", ["AWS/SNS", failed, "TopicName", "AlertTopic.TopicName"], 1.0),
         measured("chat is not reached", ["AWS/SNS", failed, "TopicName", "ChatTopic.TopicName"], 1.0),
         measured("pagerduty takes no call", ["AWS/SQS", queue, "QueueName", "UndeliveredCalls.QueueName"], 1.0),
+    ]
+}
+
+/// What breaks while something like it has long been broken, so that its alarm is in alarm already.
+fn besides() -> Vec<Scenario> {
+    vec![
+        changed("graph removes another subscription", |state| drop(state.held.remove(0))).while_changed(|state| {
+            state.held.remove(0);
+            state.creations_refused = true;
+        }),
+        changed("entra refuses in another tenant", |state| state.entra_refuses.push(OTHER))
+            .while_changed(|state| state.entra_refuses.push(TENANT)),
+        changed("graph renews another subscription no longer", |state| state.renewals_fail_for.push("Global"))
+            .while_changed(|state| state.renewals_fail_for.push("Warehouse")),
+        changed("the keyring is lost besides", |state| drop(state.secrets.remove(KEYRING)))
+            .while_changed(|state| state.entra_refuses.push(TENANT)),
+        changed("somebody begins to hear alarms", |state| state.subscribers.extend([("operations", 1)]))
+            .while_changed(|state| state.subscribers.extend([("alerts", 0), ("operations", 0)])),
     ]
 }

@@ -14,7 +14,7 @@ use ::renewer::{
     watch::{ports::Notes, watch},
 };
 use fastrand::Rng;
-use graph_notifications::Keyring;
+use graph_notifications::{Keyring, TenantId};
 use graph_subscriptions::Subscription;
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::environment::Environment;
@@ -31,6 +31,9 @@ pub(super) const CLIENT: &str = "cccccccc-2222-3333-4444-555555555555";
 pub(super) const LOGIN: &str = "https://login.microsoftonline.com";
 pub(super) const URL: &str = "https://receiver.test/notifications";
 pub(super) const POLICIES: [&str; 2] = ["Global", "Warehouse"];
+/// Another tenant, and its policy.
+pub(super) const OTHER: &str = "22222222-3333-4444-5555-666666666666";
+const SITE: &str = "22222222-3333-4444-5555-666666666666/Site";
 pub(super) const KEYRING: &str = "keyring";
 pub(super) const SECOND_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:second";
 pub(super) const SECRET: &str = "client-secret";
@@ -46,6 +49,9 @@ const LATEST: i64 = 60;
 
 /// How long all is well before something breaks.
 const WELL: SignedDuration = SignedDuration::from_mins(60);
+
+/// How long it is until the next thing breaks, where one was broken before.
+const BROKEN: SignedDuration = SignedDuration::from_hours(3);
 
 /// How long the function may run.
 const LONGEST_RUN: SignedDuration = SignedDuration::from_secs(300);
@@ -64,7 +70,7 @@ pub(super) struct State {
     pub(super) reconciled_at: Option<Timestamp>,
     pub(super) latest_notification: Option<Timestamp>,
     pub(super) notes: Option<Notes>,
-    pub(super) held: Vec<Subscription>,
+    pub(super) held: Vec<(TenantId, Subscription)>,
     pub(super) subscribers: BTreeMap<&'static str, u64>,
     pub(super) names: u32,
     pub(super) lines: Vec<String>,
@@ -75,9 +81,10 @@ pub(super) struct State {
     pub(super) watches_lost: u32,
     pub(super) renewer_broken: bool,
     pub(super) graph_down: bool,
-    pub(super) entra_refuses: bool,
+    /// The tenants in which Entra gives no token.
+    pub(super) entra_refuses: Vec<&'static str>,
     pub(super) creations_refused: bool,
-    pub(super) renewals_fail_for: Option<&'static str>,
+    pub(super) renewals_fail_for: Vec<&'static str>,
     pub(super) signing_keys_down: bool,
     pub(super) table_down: bool,
     pub(super) receivers_table_down: bool,
@@ -210,7 +217,8 @@ enum Event {
 pub(super) async fn run(scenario: &Scenario) -> Course {
     let town = Town::new(scenario);
     let mut rng = Rng::with_seed(scenario.name.bytes().map(u64::from).sum());
-    let broke = START + WELL + scenario.after;
+    let broke_first = scenario.first.as_ref().map(|_| START + WELL + scenario.after);
+    let broke = broke_first.map_or(START + WELL + scenario.after, |first| first + BROKEN);
     let ended = broke + scenario.lasts;
     let mut events: BTreeMap<(Timestamp, u32), Event> = BTreeMap::new();
     let mut number = 0;
@@ -224,12 +232,12 @@ pub(super) async fn run(scenario: &Scenario) -> Course {
     };
     plan(START, RECONCILE_EVERY, Event::Reconcile { again: false });
     plan(START + LATEST_START, WATCH_EVERY, Event::Watch);
-    let mut broken = false;
+    let first = broke_first.zip(scenario.first.as_ref());
+    let mut breaking: Vec<_> = first.into_iter().chain([(broke, &scenario.breaks)]).rev().collect();
     while let Some(((at, order), event)) = events.pop_first() {
-        if at >= broke && !broken {
-            broken = true;
+        while let Some((broke, breaks)) = breaking.pop_if(|(broke, _)| at >= *broke) {
             town.now.set(broke);
-            (scenario.breaks)(&town).await;
+            breaks(&town).await;
         }
         if let Some((at, again)) = town.happen(at, event).await {
             events.insert((at, order), again);
@@ -239,6 +247,7 @@ pub(super) async fn run(scenario: &Scenario) -> Course {
     Course {
         name: scenario.name,
         began: START.as_second(),
+        broke_first: broke_first.map(Timestamp::as_second),
         broke: broke.as_second(),
         ended: ended.as_second(),
         lines: std::mem::take(&mut state.lines),
@@ -254,7 +263,7 @@ fn config() -> Config {
         Some(match name {
             "TENANT_ID" => TENANT.to_owned(),
             "CLIENT_ID" => CLIENT.to_owned(),
-            "POLICY_NAMES" => POLICIES.join(","),
+            "POLICY_NAMES" => format!("{},{SITE}", POLICIES.join(",")),
             "GRAPH_ENDPOINT" => "https://graph.microsoft.com/v1.0".to_owned(),
             "LOGIN_ENDPOINT" => LOGIN.to_owned(),
             "NOTIFICATION_URL" => URL.to_owned(),

@@ -7,7 +7,10 @@ use graph_notifications::{keyring::StoredKeyPair, probe};
 use jiff::Timestamp;
 use ring::rand::SystemRandom;
 
-use super::ports::{Diary, Notes, PostProbe, SealProbe};
+use super::{
+    ports::{Diary, Notes, PostProbe, SealProbe},
+    trouble::Noted,
+};
 use crate::{
     aws::{Live, RECONCILE, WATCH, outside, text},
     check::live::Watchers,
@@ -63,17 +66,29 @@ impl Diary for Live {
 /// The attributes of the item, beside its key.
 pub(super) fn written(notes: &Notes) -> HashMap<String, AttributeValue> {
     let count = |(topic, count): (&String, &u64)| (topic.clone(), AttributeValue::N(count.to_string()));
+    let noted = |(name, noted): (&String, &Noted)| {
+        let (seen, told) = (text(&noted.seen.to_string()), AttributeValue::Bool(noted.told));
+        (name.clone(), AttributeValue::M(HashMap::from([("seen".to_owned(), seen), ("told".to_owned(), told)])))
+    };
     HashMap::from([
         ("since".to_owned(), text(&notes.since.to_string())),
         ("confirmed".to_owned(), AttributeValue::M(notes.confirmed.iter().map(count).collect())),
+        ("troubles".to_owned(), AttributeValue::M(notes.troubles.iter().map(noted).collect())),
     ])
 }
 
+/// What is noted of troubles is new to notes of older versions, which say nothing of any.
 pub(super) fn read(item: &HashMap<String, AttributeValue>) -> Option<Notes> {
     let count = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
+    let noted = |value: &AttributeValue| {
+        let noted = value.as_m().ok()?;
+        Some(Noted { seen: noted.get("seen")?.as_s().ok()?.parse().ok()?, told: *noted.get("told")?.as_bool().ok()? })
+    };
     let confirmed = item.get("confirmed")?.as_m().ok()?;
+    let troubles = item.get("troubles").and_then(|troubles| troubles.as_m().ok()).into_iter().flatten();
     Some(Notes {
         since: item.get("since")?.as_s().ok()?.parse().ok()?,
         confirmed: confirmed.iter().filter_map(|(topic, value)| Some((topic.clone(), count(value)?))).collect(),
+        troubles: troubles.filter_map(|(name, value)| Some((name.clone(), noted(value)?))).collect(),
     })
 }

@@ -1,6 +1,6 @@
 //! Looking: every part of the chain at once, none of which may hold up another.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt as _, future::join_all, stream};
 use graph_notifications::Keyring;
@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     ports::{Notes, Watched},
     report::{CredentialWatched, SubscriptionWatched, TopicWatched, WatchReport},
+    trouble::{Problem, Trouble, Troubles, compare, shown, untold},
 };
 use crate::{
     act::seconds_remaining,
@@ -55,16 +56,23 @@ pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) ->
         subscriptions: graphs.subscriptions,
         topics: Vec::new(),
         credentials: keyed.credentials,
-        problems: keyed.problems,
+        in_trouble: Vec::new(),
+        new_problems: Vec::new(),
+        problems: Vec::new(),
     };
-    report.problems.extend(graphs.problems);
+    let mut problems = keyed.problems;
+    problems.extend(graphs.problems);
     let known = |id: &String| keyed.certificate_ids.as_ref().is_none_or(|known| known.contains(id));
     let lost = graphs.certificate_ids.iter().filter(|id| !known(id));
-    report.problems.extend(lost.map(|id| format!("Graph encrypts for the certificate {id}, whose key is lost")));
+    problems.extend(lost.map(|id| {
+        let sentence = format!("Graph encrypts for the certificate {id}, whose key is lost");
+        Problem::new(Trouble::KeyLost(id.clone()), sentence)
+    }));
     // What did not answer has used up all of the time before.
     let eyes = Eyes { until: until + FOR_NOTES, ..eyes };
-    report.credentials.extend(eyes.app_credential(graphs.newest_refused, &mut report.problems).await);
-    eyes.compare_with_notes(topics, times, &mut report).await;
+    report.credentials.extend(eyes.app_credential(graphs.newest_refused, &mut problems).await);
+    eyes.compare_with_notes(topics, times, &mut problems, &mut report).await;
+    report.problems.extend(problems.into_iter().map(|problem| problem.sentence));
     report.ok = report.probe_answered == Some(true) && report.problems.is_empty();
     let duration = world.now().duration_since(started_at);
     report.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -85,7 +93,7 @@ struct Keyed {
     credentials: Vec<CredentialWatched>,
     /// The names of the certificates whose keys are there; `None` if that cannot be seen.
     certificate_ids: Option<Vec<String>>,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
 }
 
 /// What Graph lists.
@@ -95,7 +103,7 @@ struct Graphs {
     certificate_ids: Vec<String>,
     /// Entra refused the newest credential of the app, and took the one before.
     newest_refused: bool,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
 }
 
 /// What the state table says.
@@ -125,7 +133,7 @@ impl<W: Watched> Eyes<'_, W> {
         let keyring = match self.keyring().await {
             Ok(keyring) => keyring,
             Err(sentence) => {
-                keyed.problems.push(sentence);
+                keyed.problems.push(Problem::new(Trouble::KeyringNotRead, sentence));
                 return keyed;
             }
         };
@@ -135,21 +143,21 @@ impl<W: Watched> Eyes<'_, W> {
         keyed.signing_keys_age_seconds =
             keyring.signing_keys.as_ref().map(|keys| now.duration_since(keys.fetched_at).as_secs());
         if keyed.signing_keys_age_seconds.is_none() {
-            keyed.problems.push("the keyring holds no signing keys".to_owned());
+            keyed.problems.push(Problem::new(Trouble::SigningKeysMissing, "the keyring holds no signing keys"));
         }
         let Some(key) = keyring.current_key() else {
-            keyed.problems.push("the keyring has no current key".to_owned());
+            keyed.problems.push(Problem::new(Trouble::CurrentKeyMissing, "the keyring has no current key"));
             return keyed;
         };
         keyed.credentials.extend(ends("EncryptionCertificate", key.pair.not_after(), now));
         let body = match self.world.seal_probe(key, now) {
             Ok(body) if self.until.duration_since(now) >= FOR_PROBE => body,
             Ok(_) => {
-                keyed.problems.push("the keyring came too late for a probe".to_owned());
+                keyed.problems.push(Problem::new(Trouble::ProbeNotSent, "the keyring came too late for a probe"));
                 return keyed;
             }
             Err(error) => {
-                keyed.problems.push(format!("no probe can be made: {error}"));
+                keyed.problems.push(Problem::new(Trouble::ProbeNotSent, format!("no probe can be made: {error}")));
                 return keyed;
             }
         };
@@ -186,7 +194,8 @@ impl<W: Watched> Eyes<'_, W> {
             let listed = match listed {
                 Ok(listed) => listed,
                 Err(error) => {
-                    problems.push(format!("the subscriptions in the tenant {tenant} cannot be listed: {error}"));
+                    let sentence = format!("the subscriptions in the tenant {tenant} cannot be listed: {error}");
+                    problems.push(Problem::new(Trouble::TenantNotSeen(tenant), sentence));
                     continue;
                 }
             };
@@ -225,7 +234,7 @@ impl<W: Watched> Eyes<'_, W> {
 
     /// When what the app signs in with ends, as far as that can be known. Where Entra took no credential of the kind that is meant
     /// to be used, that is the client secret, which serves while the app changes over.
-    async fn app_credential(&self, newest_refused: bool, problems: &mut Vec<String>) -> Option<CredentialWatched> {
+    async fn app_credential(&self, newest_refused: bool, problems: &mut Vec<Problem>) -> Option<CredentialWatched> {
         let now = self.world.now();
         match &self.config.credential {
             CredentialKind::Secret(_) => self.client_secret(now),
@@ -234,7 +243,7 @@ impl<W: Watched> Eyes<'_, W> {
                 let all = match self.bounded(AppCertificates::read(self.world, id)).await {
                     Ok(all) => all,
                     Err(sentence) => {
-                        problems.push(sentence);
+                        problems.push(Problem::new(Trouble::AppCertificatesNotRead, sentence));
                         return None;
                     }
                 };
@@ -258,12 +267,15 @@ impl<W: Watched> Eyes<'_, W> {
         &self,
         topics: Vec<(Topic, Result<u64, String>)>,
         times: Times,
+        problems: &mut Vec<Problem>,
         report: &mut WatchReport,
     ) {
         let now = self.world.now();
-        let mut unreadable = |error| report.problems.push(format!("the state table cannot be read: {error}"));
+        let mut unreadable = |error| {
+            problems.push(Problem::new(Trouble::TableNotRead, format!("the state table cannot be read: {error}")));
+        };
         // Only what is known to be missing is made anew: to forget since when is to forget a silence.
-        let notes = times.notes.map(|notes| notes.unwrap_or(Notes { since: now, confirmed: BTreeMap::new() }));
+        let notes = times.notes.map(|notes| notes.unwrap_or_else(|| Notes::first(now)));
         let notes = notes.map_err(&mut unreadable).ok();
         let reconciled_at = times.reconciled_at.map_err(&mut unreadable).ok();
         let latest = times.latest_notification.map_err(&mut unreadable).ok();
@@ -276,25 +288,46 @@ impl<W: Watched> Eyes<'_, W> {
                 latest.map(|at| whole_days(now.duration_since(at.unwrap_or(notes.since).max(notes.since))).max(0));
         }
         let mut confirmed = notes.as_ref().map(|notes| notes.confirmed.clone()).unwrap_or_default();
+        let mut heard_anew = false;
         for (topic, counted) in topics {
             match counted {
                 Ok(count) => {
                     let before = confirmed.insert(topic.name().to_owned(), count).unwrap_or(count);
+                    heard_anew |= topic == Topic::Operations && count > before;
                     let lost = before.saturating_sub(count);
                     report.topics.push(TopicWatched { topic: topic.name(), confirmed: count, lost });
                 }
                 Err(error) => {
-                    report.problems.push(format!("the subscribers of {} cannot be counted: {error}", topic.name()));
+                    let sentence = format!("the subscribers of {} cannot be counted: {error}", topic.name());
+                    problems.push(Problem::new(Trouble::TopicNotSeen(topic), sentence));
                 }
             }
         }
-        let Some(before) = notes else { return };
-        let after = Notes { since: before.since, confirmed };
+        let of_problems = problems.iter().map(|problem| problem.trouble.to_string());
+        let of_values = shown(report, self.config.renewal_interval);
+        let in_trouble: BTreeSet<_> = of_problems.chain(of_values.iter().map(ToString::to_string)).collect();
+        report.in_trouble = in_trouble.iter().cloned().collect();
+        let Some(before) = notes else {
+            report.new_problems = untold(&Troubles::new(), &in_trouble);
+            return;
+        };
+        let mut told = before.troubles.clone();
+        if heard_anew {
+            // Whoever is new there was told nothing of what is in trouble.
+            for one in told.values_mut() {
+                one.told = false;
+            }
+        }
+        let (troubles, new) = compare(told.clone(), &in_trouble, now);
+        report.new_problems = new;
+        let after = Notes { since: before.since, confirmed, troubles };
         // The first notes are new though they say nothing yet.
         if (after != before || before.since == now)
             && let Err(error) = self.bounded(self.world.put_notes(&after)).await
         {
-            report.problems.push(format!("the watch's notes cannot be written: {error}"));
+            problems
+                .push(Problem::new(Trouble::NotesNotWritten, format!("the watch's notes cannot be written: {error}")));
+            report.new_problems = untold(&told, &in_trouble);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use graph_notifications::keyring::StoredKeyPair;
 use jiff::Timestamp;
 
+use super::trouble::Troubles;
 use crate::ports::{OutsideError, Topics, World};
 
 /// The randomness that sealing takes.
@@ -41,6 +42,16 @@ pub struct Notes {
     pub since: Timestamp,
     /// How many had confirmed their subscription, by the topic's name in the template.
     pub confirmed: BTreeMap<String, u64>,
+    /// What is in trouble.
+    pub troubles: Troubles,
+}
+
+impl Notes {
+    /// Those of the first watch of all, before it has seen anything.
+    #[must_use]
+    pub fn first(now: Timestamp) -> Self {
+        Self { since: now, confirmed: BTreeMap::new(), troubles: Troubles::new() }
+    }
 }
 
 /// All that a watch may touch.

@@ -31,6 +31,10 @@ pub struct WatchReport {
     pub topics: Vec<TopicWatched>,
     /// What ends one day.
     pub credentials: Vec<CredentialWatched>,
+    /// What is in trouble, by names that stay the same as long as it is.
+    pub in_trouble: Vec<String>,
+    /// What of that is new: it was not so before, or nobody could be told.
+    pub new_problems: Vec<String>,
     /// What could not be seen or done, a sentence each.
     pub problems: Vec<String>,
 }
@@ -91,7 +95,11 @@ impl WatchReport {
         let credentials = self.credentials.iter().map(|one| {
             metrics().by("Credential", one.credential).with("DaysUntilCredentialEnds", Unit::Count, one.days_left)
         });
-        let mut own = metrics().with("WatchProblems", Unit::Count, self.problems.len());
+        let mut own = metrics().with("WatchProblems", Unit::Count, self.problems.len()).with(
+            "NewProblems",
+            Unit::Count,
+            self.new_problems.len(),
+        );
         for (name, unit, value) in [
             ("ProbesAnswered", Unit::Count, self.probe_answered.map(i64::from)),
             ("ReconcileOverdueSeconds", Unit::Seconds, self.reconcile_overdue_seconds),

@@ -7,7 +7,7 @@ use graph_subscriptions::GraphErrorKind;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{report::WatchReport, watch};
+use super::{report::WatchReport, trouble::Noted, watch};
 use crate::{
     app_certificates::AppCertificates,
     config::{Config, CredentialKind},
@@ -60,6 +60,7 @@ async fn where_all_is_well_everything_is_there() {
         ("WatchRuns", vec![1]),
         ("ProbesAnswered", vec![1]),
         ("WatchProblems", vec![0]),
+        ("NewProblems", vec![0]),
         ("ReconcileOverdueSeconds", vec![0]),
         ("SigningKeysAgeSeconds", vec![300]),
         ("DaysSinceNotification", vec![0]),
@@ -376,6 +377,102 @@ fn what_the_table_keeps_of_the_watch_is_read_again() {
     let notes = super::ports::Notes {
         since: crate::fake::START,
         confirmed: BTreeMap::from([("AlertTopic".to_owned(), 3), ("TestTopic".to_owned(), 0)]),
+        troubles: BTreeMap::from([
+            ("KeyringNotRead".to_owned(), Noted { seen: crate::fake::START, told: true }),
+            ("SubscriptionMissing tenant/Global".to_owned(), Noted { seen: crate::fake::START, told: false }),
+        ]),
     };
-    assert_eq!(super::live::read(&super::live::written(&notes)), Some(notes));
+    let mut written = super::live::written(&notes);
+    assert_eq!(super::live::read(&written), Some(notes.clone()));
+    // As older versions wrote it.
+    written.remove("troubles");
+    assert_eq!(super::live::read(&written), Some(super::ports::Notes { troubles: BTreeMap::new(), ..notes }));
+}
+
+/// How much is new at each of several watches, with something done to the world before each.
+async fn new_at_each(fake: &Fake, policies: &str, before: &[&dyn Fn(&Fake)]) -> Vec<usize> {
+    let mut new = Vec::new();
+    for change in before {
+        change(fake);
+        let report = look(fake, &config(policies)).await;
+        assert_eq!(values(fake, "NewProblems"), [report.new_problems.len()], "{report:?}");
+        new.push(report.new_problems.len());
+        fake.advance(MINUTE * 5);
+    }
+    new
+}
+
+fn nothing(_: &Fake) {}
+
+fn refuse_second_tenant(fake: &Fake) {
+    fake.state.borrow_mut().entra_refuses = Some(OTHER.parse().unwrap());
+}
+
+#[tokio::test]
+async fn what_stays_in_trouble_hides_nothing_that_comes() {
+    let policies = format!("Global,{OTHER}/Site");
+    let fake = settled(&policies).await;
+    let lose_global = |fake: &Fake| {
+        let own = policy("Global").resource();
+        fake.state.borrow_mut().held.retain(|held| held.subscription.resource != own);
+    };
+    let before: [&dyn Fn(&Fake); 6] = [&refuse_second_tenant, &nothing, &nothing, &lose_global, &nothing, &nothing];
+    assert_eq!(new_at_each(&fake, &policies, &before).await, [0, 1, 0, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn who_begins_to_hear_alarms_learns_of_what_is_in_trouble() {
+    let heard = |count| {
+        move |fake: &Fake| {
+            fake.state.borrow_mut().subscribers.insert("arn:operations".to_owned(), Some(count));
+        }
+    };
+    let fake = settled("Global").await;
+    let silence = |fake: &Fake| {
+        fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(0));
+        heard(0)(fake);
+    };
+    let before: [&dyn Fn(&Fake); 8] =
+        [&silence, &nothing, &nothing, &heard(1), &nothing, &heard(2), &heard(1), &nothing];
+    assert_eq!(new_at_each(&fake, "Global", &before).await, [0, 1, 0, 1, 0, 1, 0, 0]);
+    let well = settled("Global").await;
+    let before: [&dyn Fn(&Fake); 4] = [&heard(0), &nothing, &heard(1), &nothing];
+    assert_eq!(new_at_each(&well, "Global", &before).await, [0; 4]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_noted_or_compared_is_new_each_time() {
+    let policies = format!("Global,{OTHER}/Site");
+    let fake = settled(&policies).await;
+    let notes_fail = |fails| move |fake: &Fake| fake.state.borrow_mut().notes_fail = fails;
+    let table_down = |down| move |fake: &Fake| fake.state.borrow_mut().table_down = down;
+    let refused = |fake: &Fake| {
+        notes_fail(true)(fake);
+        refuse_second_tenant(fake);
+    };
+    let before: [&dyn Fn(&Fake); 8] =
+        [&refused, &nothing, &notes_fail(false), &nothing, &nothing, &table_down(true), &nothing, &table_down(false)];
+    assert_eq!(new_at_each(&fake, &policies, &before).await, [1, 1, 0, 1, 0, 1, 1, 0]);
+    let well = settled("Global").await;
+    let before: [&dyn Fn(&Fake); 4] = [&table_down(true), &nothing, &table_down(false), &nothing];
+    assert_eq!(new_at_each(&well, "Global", &before).await, [0; 4], "WatchBlind says that the table fails");
+}
+
+#[tokio::test]
+async fn a_policy_whose_renewals_fail_is_new_at_the_second_failure() {
+    let fake = settled("Global").await;
+    let mut config = config("Global");
+    config.renewal_interval = MINUTE * 15;
+    for _ in 0..100 {
+        fake.fault("renew", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    }
+    let mut new = Vec::new();
+    for minute in (5..60).step_by(5) {
+        if minute % 15 == 0 {
+            assert!(!fake.run(&config).await.ok);
+        }
+        new.extend(look(&fake, &config).await.new_problems.into_iter().map(|name| (minute, name)));
+        fake.advance(MINUTE * 5);
+    }
+    assert_eq!(new, [(35, format!("SubscriptionNotRenewed {TENANT}/Global"))]);
 }
