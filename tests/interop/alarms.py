@@ -112,7 +112,7 @@ def alarm(name: str, properties: dict, parameters: dict) -> Alarm:
     found = Alarm(
         name=name,
         description=properties["AlarmDescription"],
-        series=series(metric["Namespace"], metric["MetricName"], {each["Name"]: each["Value"] for each in metric["Dimensions"]}),
+        series=series(metric["Namespace"], metric["MetricName"], {each["Name"]: resource(each["Value"]) for each in metric["Dimensions"]}),
         statistic=metric["Statistic"],
         period=metric["Period"],
         periods=properties["EvaluationPeriods"],
@@ -125,6 +125,11 @@ def alarm(name: str, properties: dict, parameters: dict) -> Alarm:
     if found.statistic not in STATISTICS or found.comparison not in COMPARISONS or found.period % MINUTE:
         raise Unknown(f"{name}: {found}")
     return found
+
+
+def resource(value: object) -> str:
+    """How the template names the resource of a dimension: what a function makes of it is not worked out."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def filled_metric(name: str, metrics: list[dict]) -> tuple[dict, float]:
@@ -161,8 +166,7 @@ def values(lines: Iterable[str], aws: Iterable[dict]) -> Values:
         for of, at, value in embedded(line):
             found[of].append((at, value))
     for sample in aws:
-        name, value = sample["dimension"]
-        found[series(sample["namespace"], sample["metric"], {name: value})].append((sample["at"], sample["value"]))
+        found[series(sample["namespace"], sample["metric"], dict(sample["dimensions"]))].append((sample["at"], sample["value"]))
     return {of: sorted(all_of_it) for of, all_of_it in found.items()}
 
 

@@ -49,8 +49,8 @@ pub struct Sample {
     pub namespace: &'static str,
     /// The metric.
     pub metric: &'static str,
-    /// The one dimension: its name, and the resource's name in the template.
-    pub dimension: (&'static str, &'static str),
+    /// The dimensions: their names, and how the template names the resources.
+    pub dimensions: Vec<(&'static str, &'static str)>,
     /// When, in seconds since 1970.
     pub at: i64,
     /// The value.

@@ -21,6 +21,10 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The parameter `SilenceDays`, as it is by default.
 const SILENCE_DAYS: i64 = 35;
 
+/// The names of the rules, as the template takes them from their ARNs.
+const PAGERDUTY: &str = r#"[2, ["/", "PagerDutyRule.Arn"]]"#;
+const CHAT: &str = r#"[2, ["/", "ChatRule.Arn"]]"#;
+
 type Breaks = Box<dyn for<'a> Fn(&'a Rc<Town>) -> Breaking<'a>>;
 type Breaking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -89,6 +93,14 @@ fn measured(name: &'static str, of: [&'static str; 4], value: f64) -> Scenario {
     happening(name, move |town| {
         let [namespace, metric, dimension, resource] = of;
         town.aws(namespace, metric, (dimension, resource), value);
+        Box::pin(std::future::ready(()))
+    })
+}
+
+/// Something becomes of a call at a rule on the event bus, once.
+fn at_the_rule(name: &'static str, metric: &'static str, rule: &'static str) -> Scenario {
+    happening(name, move |town| {
+        town.aws_of("AWS/Events", metric, vec![("EventBusName", "EventBus"), ("RuleName", rule)], 1.0);
         Box::pin(std::future::ready(()))
     })
 }
@@ -217,7 +229,7 @@ fn in_time() -> Vec<Scenario> {
 }
 
 fn beyond() -> Vec<Scenario> {
-    let queue = "ApproximateNumberOfMessagesVisible";
+    let queue = "NumberOfMessagesSent";
     let failed = "NumberOfNotificationsFailed";
     vec![
         changed("a subscriber leaves", |state| *state.subscribers.entry("alerts").or_default() = 2),
@@ -227,7 +239,13 @@ fn beyond() -> Vec<Scenario> {
         changed("nobody hears the alarms any more", |state| *state.subscribers.entry("operations").or_default() = 0),
         measured("a subscriber is not reached", ["AWS/SNS", failed, "TopicName", "AlertTopic.TopicName"], 1.0),
         measured("chat is not reached", ["AWS/SNS", failed, "TopicName", "ChatTopic.TopicName"], 1.0),
-        measured("pagerduty takes no call", ["AWS/SQS", queue, "QueueName", "UndeliveredCalls.QueueName"], 1.0),
+        measured("a rule's target takes no call", ["AWS/SQS", queue, "QueueName", "UndeliveredCalls.QueueName"], 1.0),
+        at_the_rule("pagerduty takes no call", "InvocationsSentToDlq", PAGERDUTY),
+        at_the_rule("pagerduty is not called", "FailedInvocations", PAGERDUTY),
+        at_the_rule("what pagerduty does not take is lost", "InvocationsFailedToBeSentToDlq", PAGERDUTY),
+        at_the_rule("the topic for chat takes no call", "InvocationsSentToDlq", CHAT),
+        at_the_rule("the topic for chat is not called", "FailedInvocations", CHAT),
+        at_the_rule("what the topic for chat does not take is lost", "InvocationsFailedToBeSentToDlq", CHAT),
     ]
 }
 

@@ -152,8 +152,18 @@ impl Town {
         of: (&'static str, &'static str),
         value: f64,
     ) {
+        self.aws_of(namespace, metric, vec![of], value);
+    }
+
+    pub(super) fn aws_of(
+        &self,
+        namespace: &'static str,
+        metric: &'static str,
+        dimensions: Vec<(&'static str, &'static str)>,
+        value: f64,
+    ) {
         let at = self.now.get().as_second();
-        self.state.borrow_mut().aws.push(Sample { namespace, metric, dimension: of, at, value });
+        self.state.borrow_mut().aws.push(Sample { namespace, metric, dimensions, at, value });
     }
 
     async fn reconcile(&self) -> bool {
