@@ -79,12 +79,15 @@ def test_the_services_of_aws_may_use_the_key() -> None:
         "TheStacksRolesUseIt": None,
         "AlarmsArePublished": "cloudwatch.amazonaws.com",
         "EventsAreKeptAndDelivered": "events.amazonaws.com",
+        "SchedulesKeepWhatFailed": "scheduler.amazonaws.com",
         "LogsAreKept": "logs.${AWS::Region}.amazonaws.com",
     }
     for sid in ("AlarmsArePublished", "EventsAreKeptAndDelivered"):
         # Any condition that they do not meet would lose alarms and calls without a word.
         assert "Condition" not in KEY_POLICY[sid]
         assert {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(KEY_POLICY[sid]["Action"])
+    assert "Condition" not in KEY_POLICY["SchedulesKeepWhatFailed"]
+    assert KEY_POLICY["SchedulesKeepWhatFailed"]["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
 
 
 def test_the_roles_may_use_the_key_before_an_update_reaches_them() -> None:
