@@ -28,7 +28,7 @@ def test_a_call_alerts_with_a_key_of_ones_own(started):
     assert [attempt["status"] for attempt in call["attempts"]] == [202]
 
     # The emulator does not tell a topic's key; `test_kms_key.py` of the interoperability tests reads the template.
-    assert "ChatKey" not in system.resources
+    assert "TopicsKey" not in system.resources
     keyring = system.client("secretsmanager").describe_secret(SecretId=system.resources["Keyring"])
     assert keyring["KmsKeyId"] == arn
     for queue in ("UndeliveredCalls", "DeadLetterQueue"):

@@ -204,7 +204,7 @@ def test_operations_can_really_be_told() -> None:
     assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(":alarm:${AWS::StackName}-*")
     # CloudWatch may not use AWS's own key for Amazon SNS.
-    assert RESOURCES["OperationsTopic"]["Properties"].get("KmsMasterKeyId") != "alias/aws/sns"
+    assert RESOURCES["OperationsTopic"]["Properties"]["KmsMasterKeyId"] == ["HasKmsKey", "KmsKeyArn", "TopicsKey"]
 
 
 def test_silence_is_breaching_where_silence_is_the_fault() -> None:

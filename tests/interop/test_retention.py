@@ -28,8 +28,6 @@ KEEPS_NOTHING = {
     "AWS::Serverless::HttpApi",
     "Custom::GraphSubscriptions",
 }
-# CloudWatch may not use AWS's key for Amazon SNS, and what it publishes holds no personal data.
-PLAIN_TOPICS = {"OperationsTopic"}
 KEPT_AFTERWARDS = {"AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::Events::Archive", "AWS::SecretsManager::Secret"}
 
 
@@ -71,22 +69,37 @@ def test_queues_end_and_are_encrypted(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("AWS::SNS::Topic"))
 def test_topics_are_encrypted(name: str) -> None:
-    assert given(properties(name).get("KmsMasterKeyId")) or name in PLAIN_TOPICS
+    assert given(properties(name).get("KmsMasterKeyId"))
 
 
-def test_the_second_region_keeps_nothing_but_topics_and_encrypts_calls() -> None:
+def test_the_second_region_keeps_nothing_but_topics_and_encrypts_them() -> None:
     kinds = {resource["Type"] for resource in SECOND_REGION.values()} - KEEPS_NOTHING
     assert kinds == {"AWS::SNS::Topic", "AWS::SNS::Subscription"}
     topics = {name: each["Properties"] for name, each in SECOND_REGION.items() if each["Type"] == "AWS::SNS::Topic"}
-    assert {name for name, topic in topics.items() if not given(topic.get("KmsMasterKeyId"))} == PLAIN_TOPICS
+    assert {topic["KmsMasterKeyId"] for topic in topics.values()} == {"AlertKey.Arn"}
     assert "second-region.yaml" in DOCUMENT
 
 
-@pytest.mark.parametrize("name", sorted(PLAIN_TOPICS))
-def test_a_topic_without_encryption_takes_alarms_only(name: str) -> None:
+@pytest.mark.parametrize("name", names("AWS::SNS::Topic"))
+def test_what_services_of_aws_publish_they_may_encrypt(name: str) -> None:
     policies = [properties(policy) for policy in names("AWS::SNS::TopicPolicy") if name in properties(policy)["Topics"]]
-    statements = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
-    assert [statement["Principal"] for statement in statements] == [{"Service": "cloudwatch.amazonaws.com"}]
+    services = {each["Principal"].get("Service") for policy in policies for each in policy["PolicyDocument"]["Statement"]} - {None}
+    key = properties(name)["KmsMasterKeyId"][2]
+    # AWS's own key lets nobody but the account's roles.
+    assert (key == "alias/aws/sns") == (not services)
+    if services:
+        assert services <= let_by(RESOURCES[key])
+
+
+def test_the_second_regions_alarms_may_be_encrypted() -> None:
+    assert let_by(SECOND_REGION["AlertKey"]) == {"cloudwatch.amazonaws.com"}
+
+
+def let_by(key: dict) -> set[str]:
+    """The services that a key lets encrypt, without a condition: one that they do not meet would lose alarms and calls without a word."""
+    statements = [each[1] if isinstance(each, list) else each for each in key["Properties"]["KeyPolicy"]["Statement"]]
+    free = [each for each in statements if "Condition" not in each and {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(each["Action"])]
+    return {each["Principal"]["Service"] for each in free if "Service" in each["Principal"]}
 
 
 @pytest.mark.parametrize("name", names("AWS::DynamoDB::Table"))
