@@ -42,6 +42,8 @@ def test_every_link_of_the_chain_is_looked_at(system):
     assert {link for link, _ in rows} == LINKS
     assert not [row for row in rows.values() if row["state"] == "failed"]
     assert len([link for link, _ in rows if link == "subscription"]) == 2
+    # Those that tell OperationsTopic, and no others.
+    assert not [row for row in rows.values() if "has no alarms" in row["finding"]]
 
 
 def test_missing_consent_is_named(system, roles):

@@ -23,7 +23,7 @@ const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 /// The most that CloudWatch gives at once.
 const PAGE: usize = 100;
 
-/// The template has fewer than two dozen alarms. An end, whatever comes.
+/// The template has some dozens of alarms. An end, whatever comes.
 const MOST_PAGES: usize = 20;
 
 /// The largest page that is read, in bytes.
@@ -37,11 +37,13 @@ pub(super) struct CloudWatch {
     region: String,
     credentials: Option<SharedCredentialsProvider>,
     prefix: String,
+    operations_topic: String,
 }
 
 impl CloudWatch {
-    /// The alarms of `stack`. `partition` is AWS's own word for the cloud: `aws`, `aws-cn`, `aws-us-gov`.
-    pub(super) fn new(http: Client, shared: &SdkConfig, partition: &str, stack: &str) -> Self {
+    /// The alarms of the stack `stack`, which tell `operations_topic`. `partition` is AWS's own word for the cloud: `aws`, `aws-cn`,
+    /// `aws-us-gov`.
+    pub(super) fn new(http: Client, shared: &SdkConfig, partition: &str, stack: &str, operations_topic: &str) -> Self {
         let region = shared.region().map(ToString::to_string).unwrap_or_default();
         let suffix = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
         let url = shared.endpoint_url().map(ToOwned::to_owned);
@@ -52,6 +54,7 @@ impl CloudWatch {
             credentials: shared.credentials_provider(),
             // CloudFormation names what has no name of its own after the stack.
             prefix: format!("{stack}-"),
+            operations_topic: operations_topic.to_owned(),
         }
     }
 
@@ -65,7 +68,9 @@ impl CloudWatch {
                 asked["NextToken"] = token.into();
             }
             let page = self.page(&asked.to_string()).await?;
-            alarms.extend(page.alarms.into_iter().map(|one| Alarm {
+            // The names of a stack whose name goes on where this one's ends begin alike.
+            let own = page.alarms.into_iter().filter(|one| one.alarm_actions.contains(&self.operations_topic));
+            alarms.extend(own.map(|one| Alarm {
                 name: one.alarm_name,
                 state: one.state_value,
                 description: one.alarm_description.unwrap_or_default(),
@@ -140,6 +145,8 @@ struct Described {
     state_value: String,
     #[serde(default)]
     alarm_description: Option<String>,
+    #[serde(default)]
+    alarm_actions: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -170,11 +177,11 @@ mod tests {
 
     async fn asked(routes: Router) -> Result<Vec<Alarm>, OutsideError> {
         let shared = sdk_config(&serve(routes).await);
-        CloudWatch::new(client(), &shared, "aws", "stack").alarms().await
+        CloudWatch::new(client(), &shared, "aws", "stack", "arn:operations").alarms().await
     }
 
     #[tokio::test]
-    async fn all_pages_are_read_with_a_signature() {
+    async fn all_pages_are_read_with_a_signature_and_only_the_stacks_own_alarms_kept() {
         async fn page(headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
             let signed = headers["authorization"].to_str().unwrap();
             let right = signed.starts_with("AWS4-HMAC-SHA256 Credential=id/")
@@ -185,11 +192,16 @@ mod tests {
             let status = if right { StatusCode::OK } else { StatusCode::FORBIDDEN };
             let asked: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(asked["AlarmNamePrefix"], "stack-");
+            let own = ["arn:elsewhere", "arn:operations"];
             let answer = if asked["NextToken"] == "more" {
                 json!({"MetricAlarms": [{"AlarmName": "stack-b", "StateValue": "ALARM", "AlarmDescription": "why",
-                    "StateUpdatedTimestamp": 1.764e9}], "CompositeAlarms": []})
+                    "AlarmActions": own, "StateUpdatedTimestamp": 1.764e9}], "CompositeAlarms": []})
             } else {
-                json!({"MetricAlarms": [{"AlarmName": "stack-a", "StateValue": "OK"}], "NextToken": "more"})
+                json!({"MetricAlarms": [
+                    {"AlarmName": "stack-a", "StateValue": "OK", "AlarmActions": own},
+                    {"AlarmName": "stack-staging-a", "StateValue": "ALARM", "AlarmActions": ["arn:operations-of-staging"]},
+                    {"AlarmName": "stack-by-hand", "StateValue": "ALARM"},
+                ], "NextToken": "more"})
             };
             (status, answer.to_string())
         }
@@ -221,7 +233,7 @@ mod tests {
     #[test]
     fn each_partition_has_its_address() {
         let shared = SdkConfig::builder().region(aws_config::Region::new("cn-north-1")).build();
-        let url = |partition| CloudWatch::new(client(), &shared, partition, "stack").url;
+        let url = |partition| CloudWatch::new(client(), &shared, partition, "stack", "arn:operations").url;
         assert_eq!(url("aws"), "https://monitoring.cn-north-1.amazonaws.com");
         assert_eq!(url("aws-cn"), "https://monitoring.cn-north-1.amazonaws.com.cn");
     }

@@ -58,6 +58,7 @@ pub(crate) fn config_with(credential: &str, policies: &str) -> Config {
             "NOTIFICATION_URL" => URL,
             "GRAPH_CREDENTIAL" => credential,
             "CLIENT_SECRET_ID" => "client-secret",
+            "CLIENT_SECRET_EXPIRES_ON" => "2026-11-24",
             "APP_CERTIFICATES_SECRET_ID" => "app-certificates",
             "KEY_ROTATION_DAYS" => "90",
             "KEYRING_SECRET_ID" => "keyring",

@@ -53,7 +53,13 @@ impl Watchers {
         Ok(Self {
             topics: TopicClients::new(shared.into(), config.second_alert_topic.as_ref()),
             sns: shared.into(),
-            cloudwatch: CloudWatch::new(http.clone(), shared, partition, &config.stack_name),
+            cloudwatch: CloudWatch::new(
+                http.clone(),
+                shared,
+                partition,
+                &config.stack_name,
+                &config.operations_topic_arn,
+            ),
             http,
             stand_in: shared.endpoint_url().map(ToOwned::to_owned),
             graph: config.graph.clone(),

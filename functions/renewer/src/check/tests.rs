@@ -227,6 +227,21 @@ fn no_credential_at_all() {
 }
 
 #[test]
+fn a_client_secret_of_which_nobody_knows_the_end() {
+    let mut config = config("Global");
+    for (end, words) in
+        [(None, "Nobody has said"), (Some(NOW), "ended 0 min ago"), (Some(NOW - DAY * 3), "ended 3 days ago")]
+    {
+        config.client_secret_expires_at = end;
+        let rows = found_with(&config, |_| ());
+        assert_one(&rows, Link::Credential, State::Warning, &[words, "ClientSecretExpiresOn"]);
+    }
+    config.client_secret_expires_at = None;
+    let rows = found_with(&config, |seen| seen.credential = CredentialSeen::Federated(Claims::default()));
+    assert_eq!(rows, [], "it signs in without a secret");
+}
+
+#[test]
 fn a_federated_credential_with_another_subject() {
     let rows = found_with(&config_with("Federated", "Global"), |seen| {
         seen.credential = CredentialSeen::Federated(Claims::default());

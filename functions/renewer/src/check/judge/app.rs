@@ -15,14 +15,34 @@ use crate::{
 const NO_TOKEN: &str = "Without an access token this cannot be seen.";
 const TOKEN_FIRST: &str = "See to the credential first.";
 
-/// Each tenant's sign-in, and each certificate of the app.
+/// Each tenant's sign-in, each certificate of the app, and a client secret whose end nobody is told.
 pub(super) fn credentials(seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
     let mut rows: Vec<Row> = seen.tenants.iter().map(|tenant| sign_in(&seen.credential, tenant, config)).collect();
     if let CredentialSeen::Certificates(certificates) = &seen.credential {
         let judged = |(index, one)| certificate(index, one, certificates, &seen.tenants, now);
         rows.extend(certificates.iter().enumerate().map(judged));
     }
+    if matches!(seen.credential, CredentialSeen::Secret) {
+        rows.extend(end_of_secret(config.client_secret_expires_at, now));
+    }
     rows
+}
+
+/// The app may not read when its secret ends, so that an alarm rings before only if somebody says when.
+fn end_of_secret(ends_at: Option<Timestamp>, now: Timestamp) -> Option<Row> {
+    let step =
+        "Deploy with ClientSecretExpiresOn, the day that Entra shows for the secret under Certificates & secrets.";
+    let finding = match ends_at {
+        None => "Nobody has said when it ends, so that no alarm rings before.".to_owned(),
+        Some(end) if end <= now => {
+            format!(
+                "By ClientSecretExpiresOn it {}: either it was replaced, or nothing can be renewed.",
+                end_in_words(ends_at, now)
+            )
+        }
+        Some(_) => return None,
+    };
+    Some(Row::warning(Link::Credential, "client secret", finding, step))
 }
 
 fn sign_in(credential: &CredentialSeen, tenant: &TenantSeen, config: &Config) -> Row {
