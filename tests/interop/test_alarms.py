@@ -53,6 +53,9 @@ EXPECTED: dict[str, dict[str, int]] = {
     "the receiver is slow": {"AnswersSlow": SOON},
     "the gateway answers 500": {"NotificationsRefused": SOON, "EndpointUnreachable": SOON, "ProbesMissing": SOON},
     "the address cannot be reached": {"EndpointUnreachable": SOON, "ProbesMissing": SOON, "NewProblems": SOON},
+    # Twice within 20 minutes.
+    "the address answers every other probe": {"EndpointUnreachable": 25, "NewProblems": 25},
+    "entra refuses every other time": {"WatchBlind": 25, "NewProblems": 25},
     "the receiver starts anew and may not read the keyring": {"ProbesMissing": SOON, "KeyringOutOfReach": SOON},
     # What it held in memory serves on.
     "the receiver may no longer read the keyring": {"KeyringOutOfReach": SOON},
@@ -79,6 +82,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     # From when AWS counts it: Amazon SNS tries for hours before, EventBridge for half an hour.
     "a subscriber is not reached": {"SubscribersNotReached": SOON},
     "chat is not reached": {"ChatNotReached": SOON},
+    "a subscriber to alarms is not reached": {"OperationsNotReached": SOON},
     "a rule's target takes no call": {"CallsNotDelivered": SOON},
     "pagerduty takes no call": {"PagerDutyNotTold": SOON},
     "pagerduty is not called": {"PagerDutyFailing": SOON},
@@ -88,7 +92,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "what the topic for chat does not take is lost": {"ChatCallsLost": SOON},
 }
 # These alarm nobody.
-HARMLESS = {"nothing breaks", "a call", "a handful of forgeries", "one watch is lost"}
+HARMLESS = {"nothing breaks", "a call", "a handful of forgeries", "one watch is lost", "one probe is lost"}
 
 # What breaks when something like it has been broken for hours: the alarms that are in alarm by then, and therefore silent, and how soon
 # `NewProblems` rings in their place.
@@ -172,6 +176,16 @@ def test_each_call_that_a_rule_does_not_deliver_rings(name: str) -> None:
     assert rings(each, {each.series: [(600, 1.0), (1200, 1.0)]}, 0, 1800) == [660, 1260]
 
 
+@pytest.mark.parametrize("minutes", [1, 30, 6 * 60])
+def test_the_alarm_on_alarms_that_are_not_delivered_does_not_go_off_for_itself(minutes: int) -> None:
+    each, end = ALARMS["OperationsNotReached"], 30 * 3600
+    # When it goes off, it is not delivered, either, and after Amazon SNS has tried for some time that is counted.
+    once = rings(each, {each.series: [(600, 1.0)]}, 0, end)
+    failed = [(600, 1.0), *((at + minutes * 60, 1.0) for at in once)]
+    assert rings(each, {each.series: failed}, 0, end) == once
+    assert len(once) == 1
+
+
 @pytest.mark.parametrize("each", ALARMS.values(), ids=ALARMS)
 def test_an_alarm_says_what_to_do(each: Alarm) -> None:
     words = ("run", "look", "see", "subscribe", "compare", "make", "dial", "deploy", "says", "say", "tells", "send", "call back")
@@ -184,7 +198,7 @@ def test_an_alarm_says_what_to_do(each: Alarm) -> None:
 ONCE = {
     "CallEventsLost", "ChatNotReached", "DegradedAlerts", "LateAlerts", "SecondWayUsed", "SubscribersLost", "SubscribersNotReached",
     "SubscriptionsLost", "UnverifiedAlerts", "NewProblems", "CallsNotDelivered", "PagerDutyNotTold", "PagerDutyFailing", "PagerDutyCallsLost",
-    "ChatNotTold", "ChatFailing", "ChatCallsLost",
+    "ChatNotTold", "ChatFailing", "ChatCallsLost", "OperationsNotReached",
 }
 
 

@@ -57,7 +57,7 @@ pub(super) async fn post(town: &Town, body: &str) -> Option<u16> {
             &*state;
         (*address_unreachable, *gateway_fails, *receiver_broken, *receiver_throttled, *receiver_slow)
     };
-    if unreachable {
+    if unreachable || town.state.borrow_mut().probes_lost.pop() == Some(true) {
         return None;
     }
     let status = if gateway_fails {

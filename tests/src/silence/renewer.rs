@@ -59,7 +59,11 @@ impl<'a> Run<'a> {
 
 impl Microsoft for Run<'_> {
     async fn token(&self, tenant: TenantId, _: &Credential, now: Timestamp) -> Result<AccessToken, TokenError> {
-        if self.town.state.borrow().entra_refuses.contains(&tenant.to_string().as_str()) {
+        let (refused, at_times) = {
+            let state = self.town.state.borrow();
+            (state.entra_refuses.contains(&tenant.to_string().as_str()), state.entra_refuses_at_times)
+        };
+        if refused || (at_times && self.town.now.get().as_second() / 300 % 2 == 0) {
             let message = "the secret has expired".to_owned();
             return Err(TokenError { status: Some(401), codes: vec![7_000_222], message, retry_after: None });
         }

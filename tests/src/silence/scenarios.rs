@@ -125,6 +125,7 @@ pub fn scenarios() -> Vec<Scenario> {
         called("a call", nothing, Call::default),
         called("a handful of forgeries", nothing, || flood(20)),
         changed("one watch is lost", |state| state.watches_lost = 1),
+        changed("one probe is lost", |state| state.probes_lost = vec![true]),
     ];
     all.extend(in_the_renewer());
     all.extend(in_the_receiver());
@@ -145,6 +146,7 @@ fn in_the_renewer() -> Vec<Scenario> {
         }),
         changed("graph is down", |state| state.graph_down = true),
         changed("entra refuses", |state| state.entra_refuses = vec![TENANT, OTHER]),
+        changed("entra refuses every other time", |state| state.entra_refuses_at_times = true),
         changed("graph renews all but one", |state| state.renewals_fail_for.push("Warehouse")),
         changed("the renewer's function is broken", |state| state.renewer_broken = true),
         // The next run is due then.
@@ -166,6 +168,7 @@ fn in_the_receiver() -> Vec<Scenario> {
         changed("the receiver is slow", |state| state.receiver_slow = true),
         changed("the gateway answers 500", |state| state.gateway_fails = true),
         changed("the address cannot be reached", |state| state.address_unreachable = true),
+        changed("the address answers every other probe", |state| state.probes_lost = [false, true].repeat(6)),
         happening("the receiver starts anew and may not read the keyring", |town| {
             town.state.borrow_mut().receivers_secret_down = true;
             town.restart_receiver();
@@ -238,6 +241,11 @@ fn beyond() -> Vec<Scenario> {
         changed("no chat channel is left", |state| *state.subscribers.entry("chat").or_default() = 0),
         changed("nobody hears the alarms any more", |state| *state.subscribers.entry("operations").or_default() = 0),
         measured("a subscriber is not reached", ["AWS/SNS", failed, "TopicName", "AlertTopic.TopicName"], 1.0),
+        measured(
+            "a subscriber to alarms is not reached",
+            ["AWS/SNS", failed, "TopicName", "OperationsTopic.TopicName"],
+            1.0,
+        ),
         measured("chat is not reached", ["AWS/SNS", failed, "TopicName", "ChatTopic.TopicName"], 1.0),
         measured("a rule's target takes no call", ["AWS/SQS", queue, "QueueName", "UndeliveredCalls.QueueName"], 1.0),
         at_the_rule("pagerduty takes no call", "InvocationsSentToDlq", PAGERDUTY),

@@ -83,6 +83,8 @@ pub(super) struct State {
     pub(super) graph_down: bool,
     /// The tenants in which Entra gives no token.
     pub(super) entra_refuses: Vec<&'static str>,
+    /// It gives none in the first half of every ten minutes.
+    pub(super) entra_refuses_at_times: bool,
     pub(super) creations_refused: bool,
     pub(super) renewals_fail_for: Vec<&'static str>,
     pub(super) signing_keys_down: bool,
@@ -96,6 +98,8 @@ pub(super) struct State {
     pub(super) receiver_slow: bool,
     pub(super) gateway_fails: bool,
     pub(super) address_unreachable: bool,
+    /// Whether each of the next requests is lost on its way, the last one first.
+    pub(super) probes_lost: Vec<bool>,
     pub(super) sns_down: bool,
     pub(super) home_sns_down: bool,
     pub(super) bus_down: bool,
