@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
 
-.PHONY: help demo dial down check preview test soak storm load fuzz faults lint sbom build prerequisites
+.PHONY: help demo dial down check ask preview test soak storm load fuzz faults lint sbom build prerequisites
 
 help:
 	@echo "make demo             the whole system on this machine: dials 911 and 933, shows the alerts (KEEP=1 leaves it up)"
@@ -13,6 +13,7 @@ help:
 	@echo "make preview          what every alert looks like, here and in preview.html (CALLS=folder, LANGUAGES=en,fr, TIME_ZONE=...)"
 	@echo "make test             all tests, those on the deployed template included"
 	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
+	@echo "make ask ACTION=drill lets the renewer do what is asked and prints its report (reconcile, rotate, watch; TOPIC=..., STACK_NAME=...)"
 	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
 	@echo "make storm            10,000 calls on a virtual clock while everything fails at random (CALLS=..., SEED=..., SECOND_WAY=1)"
 	@echo "make load             real calls among a flood of junk, on this machine: all must alert within 3 s (RATE=300 SECONDS=20)"
@@ -38,7 +39,10 @@ build: prerequisites
 	@ARCH=$(ARCH) $(PYTHON) local/stack.py build
 
 check:
-	@$(PYTHON) local/report.py
+	@ACTION=check TOPIC= $(PYTHON) local/report.py
+
+ask:
+	@ACTION="$(or $(ACTION),none)" TOPIC="$(TOPIC)" $(PYTHON) local/report.py
 
 preview: prerequisites
 	@$(PYTHON) local/tools.py preview

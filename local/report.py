@@ -1,7 +1,9 @@
-"""Lets the renewer check every link of the chain and prints what it found: `make check`.
+"""Asks the renewer and prints its report: `make ask ACTION=...`, and `make check`, by which it looks at every link of the chain.
 
 Without more it asks the local stack that `make demo KEEP=1` leaves up. With STACK_NAME in the environment it asks that stack in
-AWS, with the credentials and the Region of whoever runs it. It ends with 0 if nothing failed, and with 1 if something did.
+AWS, with the credentials and the Region of whoever runs it. A run may take minutes: `sam remote invoke` gives up after one, and then asks
+again while the first run goes on. This waits as long as the function may run, and asks once. It ends with 0 if the report says that
+all is well, and with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from pathlib import Path
 from stack import Failed, load
 from tools import environment
 
-EVENT = {"action": "check"}
-# A check ends by itself before its function is ended, after 300 seconds.
+ACTIONS = ("check", "reconcile", "watch", "drill", "rotate")
+# The function is ended after 300 seconds.
 PATIENCE = 310
 
 
@@ -25,23 +27,38 @@ def main() -> int:
     if Path(sys.prefix) != python.parent.parent:
         # Only there is boto3.
         return subprocess.run([str(python), __file__]).returncode
+    event = wanted(os.environ.get("ACTION") or "check", os.environ.get("TOPIC"))
     stack = os.environ.get("STACK_NAME")
-    report = in_aws(stack) if stack else locally()
-    for line in report["table"]:
+    report = in_aws(stack, event) if stack else locally(event)
+    for line in lines(report):
         print(line)
     return 0 if report["ok"] else 1
 
 
-def locally() -> dict:
+def wanted(action: str, topic: str | None) -> dict:
+    """The event that asks for it. The renewer would count another one as an error of its own, which rings an alarm."""
+    if action not in ACTIONS:
+        raise Failed(f"There is no action {action}; there are {', '.join(ACTIONS)}.")
+    if topic and action != "drill":
+        raise Failed(f"TOPIC is for drills only, and not for {action}.")
+    return {"action": action, "topic": topic} if topic else {"action": action}
+
+
+def lines(report: dict) -> list[str]:
+    """Checks and drills have a table for people; other reports are read as they are."""
+    return report["table"] if "table" in report else json.dumps(report, indent=2).splitlines()
+
+
+def locally(event: dict) -> dict:
     from system import System
 
     try:
-        return System(load()).renew(EVENT)
+        return System(load()).renew(event)
     except RuntimeError as problem:
         raise Failed(str(problem)) from None
 
 
-def in_aws(stack: str) -> dict:
+def in_aws(stack: str, event: dict) -> dict:
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -51,8 +68,9 @@ def in_aws(stack: str) -> dict:
         outputs = {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
         if "RenewerFunctionName" not in outputs:
             raise Failed(f"The stack {stack} has no output RenewerFunctionName: is it one of teams-emergency-alerts?")
-        functions = boto3.client("lambda", config=Config(read_timeout=PATIENCE, retries={"total_max_attempts": 1}))
-        answer = functions.invoke(FunctionName=outputs["RenewerFunctionName"], Payload=json.dumps(EVENT))
+        once = Config(read_timeout=PATIENCE, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        functions = boto3.client("lambda", config=once)
+        answer = functions.invoke(FunctionName=outputs["RenewerFunctionName"], Payload=json.dumps(event))
         payload = json.loads(answer["Payload"].read())
     except (BotoCoreError, ClientError) as problem:
         raise Failed(f"AWS cannot be asked: {problem}") from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import report
+from preview_events import read_yaml
 from stack import STACK_NAME, aws_environment
 
 REPORT = Path(__file__).resolve().parents[2] / "local" / "report.py"
@@ -75,10 +78,36 @@ def test_a_lost_subscription_is_named_and_a_check_changes_nothing(system):
     assert failed(system) == {}
 
 
-def test_what_people_see_is_a_table(system):
-    environment = {**aws_environment(system.description["emulator"]), "STACK_NAME": STACK_NAME, "PATH": os.environ["PATH"]}
+def ask(system, **wanted: str) -> subprocess.CompletedProcess:
+    environment = {**aws_environment(system.description["emulator"]), "STACK_NAME": STACK_NAME, "PATH": os.environ["PATH"], **wanted}
+    return subprocess.run([sys.executable, str(REPORT)], env=environment, capture_output=True, text=True)
 
-    seen = subprocess.run([sys.executable, str(REPORT)], env=environment, capture_output=True, text=True)
+
+def test_whatever_is_asked_for_its_report_is_printed(system):
+    told = {action: ask(system, ACTION=action) for action in ("reconcile", "watch", "drill")}
+    told["drill of calls"] = ask(system, ACTION="drill", TOPIC="AlertTopic")
+
+    assert {what: seen.returncode for what, seen in told.items()} == dict.fromkeys(told, 0), told
+    assert [json.loads(told[action].stdout)["action"] for action in ("reconcile", "watch")] == ["reconcile", "watch"]
+    # Drills have a table, too.
+    assert " TestTopic " in told["drill"].stdout and " AlertTopic " in told["drill of calls"].stdout
+
+
+@pytest.mark.parametrize("wanted", [{"ACTION": "explode"}, {"ACTION": "check", "TOPIC": "AlertTopic"}])
+def test_what_there_is_not_is_not_asked_for(system, wanted: dict[str, str]):
+    seen = ask(system, **wanted)
+
+    assert (seen.returncode, seen.stdout) == (1, "")
+    assert "There is no action" in seen.stderr or "for drills only" in seen.stderr
+
+
+def test_a_report_is_waited_for_as_long_as_the_function_may_run():
+    template = read_yaml((REPORT.parents[1] / "template.yaml").read_text())
+    assert template["Resources"]["RenewerFunction"]["Properties"]["Timeout"] < report.PATIENCE
+
+
+def test_what_people_see_is_a_table(system):
+    seen = ask(system)
 
     assert seen.returncode == 0, seen.stderr
     assert all(any(f" {link} " in line for line in seen.stdout.splitlines()) for link in LINKS), seen.stdout

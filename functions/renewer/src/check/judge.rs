@@ -21,7 +21,7 @@ pub(crate) use self::aws::heard;
 pub(crate) const PERMISSION: &str = "CallEvents-Emergency.Read.All";
 
 /// What repairs most of what the renewer itself looks after.
-const RECONCILE: &str = r#"Run the renewer with {"action":"reconcile"} and read its report."#;
+const RECONCILE: &str = "Run make ask ACTION=reconcile STACK_NAME=... and read its report.";
 
 /// A certificate's end is worth a word this long before: an operator may have to act.
 const END_IN_SIGHT: SignedDuration = SignedDuration::from_hours(60 * 24);

@@ -74,7 +74,7 @@ fn how_to_get_one(kind: &CredentialKind) -> &'static str {
              done, the renewer's role must be allowed to read it."
         }
         CredentialKind::Certificate(_) => {
-            r#"Run the renewer with {"action":"reconcile"}: it makes a certificate. Then check again, and upload what this shows."#
+            "Run make ask ACTION=reconcile STACK_NAME=...: it makes a certificate. Then check again, and upload what this shows."
         }
         CredentialKind::Federated => {
             "Enable it once in the AWS account: aws iam enable-outbound-web-identity-federation. The renewer's role must be \
@@ -141,7 +141,7 @@ fn certificate(
         State::Ok => Row::ok(Link::Credential, subject, finding),
         _ if followed => Row::ok(Link::Credential, subject, format!("{finding} A later one is accepted, too.")),
         state => {
-            let step = "Run the renewer with {\"action\":\"reconcile\"}, which makes the next one in time; then upload that one, \
+            let step = "Run make ask ACTION=reconcile STACK_NAME=..., which makes the next one in time; then upload that one, \
                         as this shows.";
             let row = if state == State::Failed { Row::failed } else { Row::warning };
             row(Link::Credential, &subject, &finding, &step)

@@ -117,7 +117,7 @@ pub(super) fn keyring(seen: &Seen, config: &Config) -> Vec<Row> {
 
 /// The certificate that Graph is given.
 pub(super) fn encryption_certificate(seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
-    const ROTATE: &str = r#"Run the renewer with {"action":"rotate"} and read its report."#;
+    const ROTATE: &str = "Run make ask ACTION=rotate STACK_NAME=... and read its report.";
     let link = Link::EncryptionCertificate;
     let current = seen
         .keyring

@@ -71,7 +71,7 @@ fn one_policy(policy: &Policy, seen: &Seen, config: &Config, now: Timestamp) -> 
 
 /// There is none that delivers to us.
 fn missing(subject: &str, ended: &[&Subscription], record: Option<&Record>, now: Timestamp) -> Row {
-    const CREATE: &str = "Run the renewer with {\"action\":\"reconcile\"}: it creates one, or says why it cannot. If Graph does not know \
+    const CREATE: &str = "Run make ask ACTION=reconcile STACK_NAME=...: it creates one, or says why it cannot. If Graph does not know \
                           the policy, compare PolicyNames with the Teams admin centre: Voice, Emergency policies, Calling policies.";
     let finding = match (ended.iter().map(|one| one.expires_at).max(), record) {
         (Some(end), _) => format!("Its subscription ended {} ago: calls go unreported.", span(now.duration_since(end))),
