@@ -170,6 +170,12 @@ def test_what_is_well_alarms_nobody(name: str) -> None:
     assert rung(name) == {}
 
 
+def test_what_is_new_at_two_watches_in_a_row_rings_twice() -> None:
+    each = ALARMS["NewProblems"]
+    # The first as late as Amazon EventBridge Scheduler may be, the second in time.
+    assert len(rings(each, {each.series: [(300, 0.0), (659, 1.0), (900, 1.0), (1200, 0.0)]}, 0, 1800)) == 2
+
+
 @pytest.mark.parametrize("name", ["PagerDutyNotTold", "PagerDutyFailing", "PagerDutyCallsLost", "ChatNotTold", "ChatFailing", "ChatCallsLost"])
 def test_each_call_that_a_rule_does_not_deliver_rings(name: str) -> None:
     each = ALARMS[name]
