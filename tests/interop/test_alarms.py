@@ -92,7 +92,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "what the topic for chat does not take is lost": {"ChatCallsLost": SOON},
 }
 # These alarm nobody.
-HARMLESS = {"nothing breaks", "a call", "a handful of forgeries", "one watch is lost", "one probe is lost"}
+HARMLESS = ("nothing breaks", "a call", "a handful of forgeries", "one watch is lost", "one probe is lost")
 
 # What breaks when something like it has been broken for hours: the alarms that are in alarm by then, and therefore silent, and how soon
 # `NewProblems` rings in their place.
