@@ -189,13 +189,12 @@ def shape(item: object) -> tuple[str, str | None]:
     tenant, resource = item.get("tenantId"), item.get("resource")
     if not isinstance(tenant, str) or not GUID.fullmatch(tenant):
         raise ValueError("tenantId is no GUID")
-    # changeType and lifecycleEvent exclude each other. An item with either mark of a call may be one, whatever else it says.
-    marks = (item.get("encryptedContent"), item.get("changeType"))
-    if isinstance(item.get("lifecycleEvent"), str) and marks == (None, None):
+    # changeType and lifecycleEvent exclude each other. An item with the marks of a call may be one, whatever else it says.
+    call = item.get("encryptedContent") is not None or (item.get("changeType") is not None and "resource" in item)
+    if isinstance(item.get("lifecycleEvent"), str) and not call:
         return tenant.lower(), None
-    if not isinstance(resource, str):
-        raise ValueError("no resource")
-    return tenant.lower(), resource
+    # What is no text is no policy's.
+    return tenant.lower(), resource if isinstance(resource, str) else ""
 
 
 def numeric_date(value: object) -> int:

@@ -520,6 +520,7 @@ family(
         "client_state_missing": member("clientState", None, 7, [scene.CLIENT_STATES[0]], {}, True),
         "item_of_a_stranger": member("tenantId", scene.STRANGER),
         "resource_other": member("resource", "", "users/1", graph.resource_path("Global") + "/x", graph.resource_path("Global")[:-1], "//" + graph.resource_path("Global")),
+        "resource_is_no_text": member("resource", None, 7, [], {}),
         "policy_not_configured": member("resource", graph.resource_path("Warehouse"), graph.resource_path("Globa"), graph.resource_path(" Global")),
         "policy_badly_quoted": member("resource", "communications/calls/getEmergencyEventsByPolicy(policyName='O'Hare')", "communications/calls/getEmergencyEventsByPolicy(policyName='')"),
     },
@@ -529,7 +530,6 @@ family(
     "malformed",
     {
         "tenant_is_no_guid_in_item": member("tenantId", "", "contoso", None, 7, [scene.HOME], scene.HOME + " ", scene.HOME.replace("-", ""), "{" + scene.HOME + "}"),
-        "resource_is_no_text": member("resource", None, 7, [], {}),
     },
 )
 family(
