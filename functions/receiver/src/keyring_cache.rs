@@ -9,12 +9,12 @@ use graph_notifications::Keyring;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
     limit::PerMinute,
-    outside::{CallFailed, ReadKeyring},
+    outside::{ReadKeyring, by},
 };
 
 /// After this time the keyring is read again, so that rotated keys and client states arrive without being missed first.
@@ -186,8 +186,7 @@ impl KeyringCache {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Held, KeyringUnavailable> {
-        let read = timeout_at(deadline, reader.read_keyring()).await.unwrap_or(Err(CallFailed::late()));
-        let text = read.map_err(|error| self.unavailable(error.to_string()))?;
+        let text = by(deadline, reader.read_keyring()).await.map_err(|error| self.unavailable(error.to_string()))?;
         let keyring = Keyring::from_json(&text).map_err(|error| self.unavailable(error.to_string()))?;
         // It would take every notification for a stranger's.
         if keyring.client_states.is_empty() {
@@ -224,6 +223,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::outside::CallFailed;
 
     const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
 

@@ -6,12 +6,12 @@ use graph_notifications::{SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::Mutex,
-    time::{Duration, Instant, timeout_at},
+    time::{Duration, Instant},
 };
 
 use crate::{
     limit::PerMinute,
-    outside::{CallFailed, FetchSigningKeys},
+    outside::{FetchSigningKeys, by},
 };
 
 /// How often in a minute keys are fetched at once for who knows a client state: whoever does could make us ask Entra each time.
@@ -114,8 +114,7 @@ impl LiveSigningKeys {
         if may_ask_at_once {
             self.limit.take(now);
         }
-        let answer = timeout_at(deadline, fetcher.fetch_signing_keys(tenant, now)).await;
-        let fetched = match answer.unwrap_or(Err(CallFailed::late())) {
+        let fetched = match by(deadline, fetcher.fetch_signing_keys(tenant, now)).await {
             Ok(keys) => Fetched::Now(keys),
             Err(error) => {
                 tracing::error!(%error, %tenant, "Entra's signing keys cannot be fetched");
@@ -136,6 +135,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::outside::CallFailed;
 
     const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";

@@ -6,6 +6,7 @@ use emergency_alert::Start;
 use graph_notifications::TenantId;
 use jiff::Timestamp;
 use lambda_edge::{event::BusEvent, publication::Publication};
+use tokio::time::{Instant, timeout_at};
 
 use crate::live_signing_keys::FetchedKeys;
 
@@ -20,6 +21,14 @@ impl CallFailed {
     pub fn late() -> Self {
         Self("no answer in time".to_owned())
     }
+}
+
+/// What a call gives, or that it was late if it gives nothing by the deadline.
+pub(crate) async fn by<T>(
+    deadline: Instant,
+    call: impl Future<Output = Result<T, CallFailed>>,
+) -> Result<T, CallFailed> {
+    timeout_at(deadline, call).await.unwrap_or(Err(CallFailed::late()))
 }
 
 /// Reads the keyring's text: Secrets Manager's `GetSecretValue`.

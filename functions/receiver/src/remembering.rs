@@ -12,11 +12,11 @@ use futures::{
     stream,
 };
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::{Duration, Instant, timeout, timeout_at};
+use tokio::time::{Duration, Instant};
 
 use crate::{
     handing_over::{AT_ONCE, HandedOver, Outgoing},
-    outside::{CallFailed, FindPublished, FindStart, MarkPublished, NoteLatest, RememberStart},
+    outside::{CallFailed, FindPublished, FindStart, MarkPublished, NoteLatest, RememberStart, by},
     reading::hash,
 };
 
@@ -97,15 +97,12 @@ async fn look_up(
     outside: &(impl FindPublished + FindStart),
     deadline: Instant,
 ) -> (Result<bool, CallFailed>, Result<Option<Start>, CallFailed>) {
-    let published =
-        async { timeout_at(deadline, outside.is_published(&candidate.hash)).await.unwrap_or(Err(CallFailed::late())) };
+    let published = by(deadline, outside.is_published(&candidate.hash));
     let Some(call) = &candidate.ended else { return (published.await, Ok(None)) };
-    let start = async { timeout_at(deadline, outside.find_start(call)).await.unwrap_or(Err(CallFailed::late())) };
+    let start = by(deadline, outside.find_start(call));
     match select(pin!(published), pin!(start)).await {
         Either::Left((Ok(true), _)) => (Ok(true), Ok(None)),
-        Either::Left((published, start)) => {
-            (published, timeout(PATIENCE_FOR_START, start).await.unwrap_or(Err(CallFailed::late())))
-        }
+        Either::Left((published, start)) => (published, by(Instant::now() + PATIENCE_FOR_START, start).await),
         Either::Right((start, published)) => (published.await, start),
     }
 }
@@ -127,11 +124,11 @@ pub(crate) async fn mark(
     deadline: Instant,
 ) -> usize {
     let until = now + REMEMBERED_FOR;
-    let marks = published.iter().map(|outgoing| timeout_at(deadline, outside.mark_published(&outgoing.hash, until)));
+    let marks = published.iter().map(|outgoing| by(deadline, outside.mark_published(&outgoing.hash, until)));
     let results: Vec<_> = stream::iter(marks).buffered(AT_ONCE).collect().await;
     let mut failed = 0;
     for result in results {
-        if let Err(error) = result.unwrap_or(Err(CallFailed::late())) {
+        if let Err(error) = result {
             tracing::error!(%error, "a published alert was not marked: a further delivery would alert again");
             failed += 1;
         }
@@ -148,12 +145,11 @@ pub(crate) async fn remember_starts(
 ) -> usize {
     let until = now + REMEMBERED_FOR;
     let starts = published.iter().filter_map(|outgoing| start(&outgoing.alert));
-    let calls =
-        starts.map(async |(call, start)| timeout_at(deadline, outside.remember_start(&call, start, until)).await);
+    let calls = starts.map(async |(call, start)| by(deadline, outside.remember_start(&call, start, until)).await);
     let results: Vec<_> = stream::iter(calls).buffered(AT_ONCE).collect().await;
     let mut failed = 0;
     for result in results {
-        if let Err(error) = result.unwrap_or(Err(CallFailed::late())) {
+        if let Err(error) = result {
             tracing::warn!(%error, "the start of a call was not remembered: its end will have no duration");
             failed += 1;
         }
@@ -172,8 +168,7 @@ pub(crate) async fn note_latest(
     if published.is_empty() {
         return 0;
     }
-    let noted = timeout_at(deadline, outside.note_latest(now, now + LATEST_REMEMBERED_FOR)).await;
-    match noted.unwrap_or(Err(CallFailed::late())) {
+    match by(deadline, outside.note_latest(now, now + LATEST_REMEMBERED_FOR)).await {
         Ok(()) => 0,
         Err(error) => {
             tracing::warn!(%error, "it was not noted that a notification came");

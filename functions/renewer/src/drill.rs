@@ -9,8 +9,6 @@ pub mod subscriber;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use emergency_alert::{Alert, Audience, Notification};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{event::BusEvent, publication::Publication, topic::SecondTopic};
@@ -23,7 +21,7 @@ use self::{
 use crate::{
     check::seen::Topic,
     config::Config,
-    ports::{Host, OutsideError},
+    ports::{Host, OutsideError, by},
 };
 
 /// What is left of the invocation for the report.
@@ -137,10 +135,6 @@ async fn listed_in_time(
     topic_arn: &str,
     until: Timestamp,
 ) -> Result<Vec<Subscriber>, OutsideError> {
-    let left = Duration::try_from(until.duration_since(stage.now())).unwrap_or_default();
-    tokio::select! {
-        biased;
-        listed = stage.list_subscribers(topic_arn) => listed,
-        () = stage.sleep(left) => Err(OutsideError("the list did not end in time".to_owned())),
-    }
+    let listed = by(stage, until, stage.list_subscribers(topic_arn)).await;
+    listed.unwrap_or_else(|| Err(OutsideError("the list did not end in time".to_owned())))
 }

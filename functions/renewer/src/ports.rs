@@ -103,6 +103,16 @@ pub trait EventBus {
     fn put_health(&self, health: &Health) -> impl Future<Output = Result<(), OutsideError>>;
 }
 
+/// What a call gives, or nothing if it gives nothing until then. One that is ready at once is heard whatever the time.
+pub(crate) async fn by<T>(host: &impl Host, until: Timestamp, call: impl Future<Output = T>) -> Option<T> {
+    let left = Duration::try_from(until.duration_since(host.now())).unwrap_or_default();
+    tokio::select! {
+        biased;
+        answer = call => Some(answer),
+        () = host.sleep(left) => None,
+    }
+}
+
 /// The machine: time, chance, and where metrics are printed.
 pub trait Host {
     /// The time.

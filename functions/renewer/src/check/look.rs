@@ -23,7 +23,7 @@ use crate::{
     config::{Config, CredentialKind},
     credential::{candidates, fallback},
     observe::CONCURRENCY,
-    ports::OutsideError,
+    ports::{OutsideError, by},
 };
 
 /// What is left of the invocation for the report.
@@ -62,12 +62,7 @@ impl<S: Surroundings> Eyes<'_, S> {
         call: impl Future<Output = Result<T, E>>,
         silent: impl FnOnce(String) -> E,
     ) -> Result<T, E> {
-        let left = Duration::try_from(self.until.duration_since(self.world.now())).unwrap_or_default();
-        tokio::select! {
-            biased;
-            answer = call => answer,
-            () = self.world.sleep(left) => Err(silent(SILENCE.to_owned())),
-        }
+        by(self.world, self.until, call).await.unwrap_or_else(|| Err(silent(SILENCE.to_owned())))
     }
 
     /// What the app signs in with, as it may be shown and as it is.

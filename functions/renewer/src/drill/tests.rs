@@ -1,6 +1,6 @@
 //! Drills on a stage that offers nothing of Microsoft's, no secret and no table.
 
-use std::{cell::RefCell, future::pending};
+use std::{cell::RefCell, future::pending, time::Duration};
 
 use graph_notifications::{ClientState, KeyPair};
 use serde_json::Value;

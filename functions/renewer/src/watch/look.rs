@@ -1,6 +1,6 @@
 //! Looking: every part of the chain at once, none of which may hold up another.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, future::join_all, stream};
 use graph_notifications::Keyring;
@@ -20,6 +20,7 @@ use crate::{
     config::{Config, CredentialKind},
     observe::{CONCURRENCY, list},
     plan::watches,
+    ports::by,
 };
 
 /// How long a watch may take: the next one begins minutes later, and an alarm waits for this one.
@@ -117,15 +118,11 @@ impl<W: Watched> Eyes<'_, W> {
     /// The call's answer, or the sentence that there was none in time.
     async fn bounded<T, E: ToString>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, String> {
         const LATE: &str = "there was no answer in time";
-        let left = Duration::try_from(self.until.duration_since(self.world.now())).unwrap_or_default();
-        if left.is_zero() {
+        if self.until <= self.world.now() {
             return Err(LATE.to_owned());
         }
-        tokio::select! {
-            biased;
-            answer = call => answer.map_err(|error| error.to_string()),
-            () = self.world.sleep(left) => Err(LATE.to_owned()),
-        }
+        let answer = by(self.world, self.until, call).await.ok_or_else(|| LATE.to_owned())?;
+        answer.map_err(|error| error.to_string())
     }
 
     async fn keyring_and_probe(&self) -> Keyed {
