@@ -121,9 +121,16 @@ impl LiveSigningKeys {
                 Fetched::Unreachable
             }
         };
-        let kept = match &fetched {
-            Fetched::Now(fetched) => Some(fetched.keys.clone()),
-            _ => answers.remove(&tenant).and_then(|answer| answer.kept),
+        let before = answers.remove(&tenant).and_then(|answer| answer.kept);
+        let kept = match (&fetched, before) {
+            (Fetched::Now(new), Some(before)) if !new.complete => {
+                // What one document lacks may have come with the other one before.
+                let mut keys = new.keys.clone();
+                keys.merge(before);
+                Some(keys)
+            }
+            (Fetched::Now(new), _) => Some(new.keys.clone()),
+            (_, before) => before,
         };
         answers.insert(tenant, Answers { last: fetched.clone(), asked_at: now, kept });
         fetched

@@ -481,6 +481,20 @@ async fn one_of_entras_documents_decides_about_the_keys_that_stand_in_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_that_is_missing_takes_no_key_away_that_was_fetched_before() {
+    let world = World::new();
+    world.publish_new_signing_key();
+    let new_key = || Some(vec![support::token_of_new_key(TENANT)]);
+    assert_eq!(world.deliver_with(&[Call::new("call-1")], new_key()).await, 202);
+    world.lose_a_document_of_keys();
+    world.withdraw_new_signing_key();
+    let unknown = support::forged_token_with(TENANT, "an unknown key", json!({}));
+    world.deliver_with(&[Call::new("x")], Some(vec![unknown])).await;
+    assert_eq!(world.deliver_with(&[Call::new("call-2")], new_key()).await, 202);
+    assert_eq!(world.published().last().unwrap().document()["verified"], json!(true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_one_of_entras_documents_is_missing_an_item_with_all_new_stays_undecided() {
     let world = warm().await;
     world.lose_a_document_of_keys();

@@ -491,6 +491,10 @@ impl World {
         self.state.keyring.replace(text);
     }
 
+    pub fn withdraw_new_signing_key(&self) {
+        self.state.entra_keys.replace(vec![SIGNING]);
+    }
+
     pub fn publish_new_signing_key(&self) {
         self.state.entra_keys.borrow_mut().push(NEW_SIGNING);
     }
