@@ -183,6 +183,21 @@ fn test_numbers_mark_and_nothing_else_does() {
 }
 
 #[test]
+fn a_dialled_number_passes_for_no_mark() {
+    for number in ["TEST 911", "[TEST] 911", "UNVERIFIED 911", "911 [TEST]", "tel:TEST"] {
+        let alert = alert(&microsoft_with("/emergencyNumberDialed", json!(number)));
+        let document = parsed(&alert);
+        let summary = document["incident"]["summary"].as_str().unwrap();
+        for headline in [&alert.email().subject, &alert.sms(), summary] {
+            assert!(headline.starts_with("Emergency call"), "{headline}");
+        }
+        assert_eq!(document["numberDialed"], number, "it is not lost");
+        assert!(alert.email().body.contains(&format!(": {number}\n")), "{}", alert.email().body);
+    }
+    assert!(alert(&microsoft_with("/emergencyNumberDialed", json!("tel:911"))).sms().starts_with("tel:911 call"));
+}
+
+#[test]
 fn the_number_decides_who_is_told() {
     for (number, audience) in [("933", Audience::Test), ("911", Audience::Alert), ("112", Audience::Alert)] {
         assert_eq!(alert(&microsoft_with("/emergencyNumberDialed", json!(number))).audience(), audience, "{number}");
