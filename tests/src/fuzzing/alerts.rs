@@ -153,12 +153,25 @@ fn check(alert: &Alert, settings: &Settings) {
     assert!((1..=255).contains(&key.len()) && !key.contains(unfit), "{key}");
     assert!((1..=1024).contains(&summary.len()) && !summary.contains(unfit), "{summary}");
     if settings.language() == Language::English && !alert.document().is_drill {
-        let test = alert.is_test();
-        let marked = (email.subject.contains("[TEST]"), sms.starts_with("TEST"), email.body.contains("\nTEST: "));
-        assert_eq!(marked, (test, test, test), "a test is marked as one, and nothing else is");
-        let unverified = !alert.document().verified;
-        assert_eq!((email.body.contains("NOT VERIFIED"), sms.contains("UNVERIFIED")), (unverified, unverified));
+        check_marks(alert);
     }
+}
+
+/// What is a test or unverified says so where its readers look first, and nothing else does, whatever its texts are. In
+/// English.
+fn check_marks(alert: &Alert) {
+    let (email, sms) = (alert.email(), alert.sms());
+    let (first_line, _) = email.body.split_once('\n').expect("lines");
+    let warns = |of: &str| email.body.lines().any(|line| line.starts_with(of));
+    let after = |text: &str, mark: &str| text.strip_prefix(mark).unwrap_or(text).to_owned();
+    for line in [&email.subject, first_line, &alert.document().incident.summary] {
+        let marks = (line.starts_with("[TEST]"), after(line, "[TEST] ").starts_with("[NOT VERIFIED]"));
+        assert_eq!(marks, (alert.is_test(), !alert.document().verified), "{line}");
+    }
+    let marks = (sms.starts_with("TEST"), after(&sms, "TEST, ").starts_with("UNVERIFIED"));
+    assert_eq!(marks, (alert.is_test(), !alert.document().verified), "{sms}");
+    let warnings = (warns("TEST: "), warns("NOT VERIFIED: "));
+    assert_eq!(warnings, (alert.is_test(), !alert.document().verified), "{}", email.body);
 }
 
 /// A number to call back stands in everything that people read, as it was given.
