@@ -122,7 +122,7 @@ impl Default for TestNumbers {
 }
 
 /// The characters that are dialled: without a leading `tel:` and formatting.
-fn dialled(number: &str) -> String {
+pub(crate) fn dialled(number: &str) -> String {
     let number = clean(number);
     let number = match number.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &number[4..],

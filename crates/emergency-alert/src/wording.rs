@@ -13,6 +13,7 @@ use unic_langid::LanguageIdentifier;
 use crate::alert::DegradedReason;
 use crate::language::Language;
 use crate::map_link::degrees;
+use crate::settings::dialled;
 
 /// What an alert is about.
 #[derive(Clone, Copy)]
@@ -101,7 +102,7 @@ impl Wording {
         duration: fn(&Self, i64) -> String,
     ) -> String {
         // A word in the number's place could pass for a mark, as that of a test.
-        let number = number.filter(|number| !number.trim_start_matches("tel:").contains(char::is_alphabetic));
+        let number = number.filter(|number| !dialled(number).contains(char::is_alphabetic));
         let (kind, length) = match occasion {
             Occasion::Other(kind) => (kind, None),
             Occasion::Ended(length) => (None, length),

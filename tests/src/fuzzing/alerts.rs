@@ -163,12 +163,11 @@ fn check_marks(alert: &Alert) {
     let (email, sms) = (alert.email(), alert.sms());
     let (first_line, _) = email.body.split_once('\n').expect("lines");
     let warns = |of: &str| email.body.lines().any(|line| line.starts_with(of));
-    let after = |text: &str, mark: &str| text.strip_prefix(mark).unwrap_or(text).to_owned();
     for line in [&email.subject, first_line, &alert.document().incident.summary] {
-        let marks = (line.starts_with("[TEST]"), after(line, "[TEST] ").starts_with("[NOT VERIFIED]"));
+        let marks = (line.starts_with("[TEST]"), line.trim_start_matches("[TEST] ").starts_with("[NOT VERIFIED]"));
         assert_eq!(marks, (alert.is_test(), !alert.document().verified), "{line}");
     }
-    let marks = (sms.starts_with("TEST"), after(&sms, "TEST, ").starts_with("UNVERIFIED"));
+    let marks = (sms.starts_with("TEST"), sms.trim_start_matches("TEST, ").starts_with("UNVERIFIED"));
     assert_eq!(marks, (alert.is_test(), !alert.document().verified), "{sms}");
     let warnings = (warns("TEST: "), warns("NOT VERIFIED: "));
     assert_eq!(warnings, (alert.is_test(), !alert.document().verified), "{}", email.body);

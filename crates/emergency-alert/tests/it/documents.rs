@@ -194,7 +194,10 @@ fn a_dialled_number_passes_for_no_mark() {
         assert_eq!(document["numberDialed"], number, "it is not lost");
         assert!(alert.email().body.contains(&format!(": {number}\n")), "{}", alert.email().body);
     }
-    assert!(alert(&microsoft_with("/emergencyNumberDialed", json!("tel:911"))).sms().starts_with("tel:911 call"));
+    for number in ["911", "tel:911", "TEL:9-1-1", "#31#911"] {
+        let sms = alert(&microsoft_with("/emergencyNumberDialed", json!(number))).sms();
+        assert!(sms.starts_with(&format!("{number} call")), "{sms}");
+    }
 }
 
 #[test]
