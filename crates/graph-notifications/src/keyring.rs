@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! {"version": 1,
-//!  "keys": [{"certificateId": "…", "certificate": "…", "privateKey": "…", "createdAt": "…", "retiredAt": null}],
+//!  "keys": [{"certificateId": "…", "certificate": "…", "privateKey": "…", "createdAt": "…", "retiredAt": null, "revokedAt": null}],
+//!  "clientStateKeys": [{"id": "…", "key": "…", "createdAt": "…", "retiredAt": null}],
 //!  "clientStates": [{"id": "…", "value": "…", "createdAt": "…", "retiredAt": null}],
 //!  "signingKeys": {"fetchedAt": "…", "keys": [{"kid": "…", "n": "…", "e": "AQAB", "issuer": "…"}]}}
 //! ```
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     certificate::{KeyPair, KeyPairError},
-    client_state::StoredClientState,
+    client_state::{ClientStates, StoredClientState, StoredClientStateKey},
     signing_keys::SigningKeys,
 };
 
@@ -23,7 +24,9 @@ use crate::{
 pub struct Keyring {
     /// Encryption key pairs, the oldest first. The last that is not retired is the one to hand to Graph.
     pub keys: Vec<StoredKeyPair>,
-    /// Client states, the oldest first.
+    /// The keys by which client states are made, the oldest first. The last that is not retired is the one to use.
+    pub client_state_keys: Vec<StoredClientStateKey>,
+    /// Client states that earlier versions drew and stored, the oldest first.
     pub client_states: Vec<StoredClientState>,
     /// Entra's signing keys; `None` until they were fetched for the first time.
     pub signing_keys: Option<SigningKeys>,
@@ -40,6 +43,8 @@ pub struct StoredKeyPair {
     pub created_at: Timestamp,
     /// Since when no subscription uses it; notifications on their way may still need it.
     pub retired_at: Option<Timestamp>,
+    /// Since when it may be known to others: it opens only items that hold both proofs of their sender.
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// The text is no keyring of a version that this program reads. No part of the text is repeated here.
@@ -82,10 +87,12 @@ impl Keyring {
                 pair,
                 created_at: key.created_at,
                 retired_at: key.retired_at,
+                revoked_at: key.revoked_at,
             })
         });
         Ok(Self {
             keys: keys.collect::<Result<_, _>>()?,
+            client_state_keys: stored.client_state_keys,
             client_states: stored.client_states,
             signing_keys: stored.signing_keys,
         })
@@ -106,11 +113,13 @@ impl Keyring {
                 private_key: key.pair.private_key_base64()?,
                 created_at: key.created_at,
                 retired_at: key.retired_at,
+                revoked_at: key.revoked_at,
             })
         });
         let stored = Stored {
             version: VERSION,
             keys: keys.collect::<Result<_, _>>()?,
+            client_state_keys: self.client_state_keys.clone(),
             client_states: self.client_states.clone(),
             signing_keys: self.signing_keys.clone(),
         };
@@ -118,10 +127,22 @@ impl Keyring {
         Ok(Zeroizing::new(text))
     }
 
-    /// The key pair to hand to Graph: the newest that is not retired.
+    /// The key pair to hand to Graph: the newest that is neither retired nor revoked.
     #[must_use]
     pub fn current_key(&self) -> Option<&StoredKeyPair> {
-        self.keys.iter().rev().find(|key| key.retired_at.is_none())
+        self.keys.iter().rev().find(|key| key.retired_at.is_none() && key.revoked_at.is_none())
+    }
+
+    /// The key to make client states by: the newest that is not retired.
+    #[must_use]
+    pub fn current_client_state_key(&self) -> Option<&StoredClientStateKey> {
+        self.client_state_keys.iter().rev().find(|key| key.retired_at.is_none())
+    }
+
+    /// The client states that it knows.
+    #[must_use]
+    pub fn known_client_states(&self) -> ClientStates<'_> {
+        ClientStates { keys: &self.client_state_keys, stored: &self.client_states }
     }
 
     /// The key pairs that may fit an item: first the one with the certificate id, then one with the thumbprint.
@@ -144,6 +165,8 @@ struct Stored {
     #[serde(default)]
     keys: Vec<StoredKey>,
     #[serde(default)]
+    client_state_keys: Vec<StoredClientStateKey>,
+    #[serde(default)]
     client_states: Vec<StoredClientState>,
     #[serde(default)]
     signing_keys: Option<SigningKeys>,
@@ -158,12 +181,19 @@ struct StoredKey {
     created_at: Timestamp,
     #[serde(default)]
     retired_at: Option<Timestamp>,
+    #[serde(default)]
+    revoked_at: Option<Timestamp>,
 }
 
 #[cfg(test)]
 mod tests {
+    use ring::rand::SystemRandom;
+
     use super::*;
-    use crate::{client_state::ClientState, testing};
+    use crate::{
+        client_state::{ClientState, ClientStateKey},
+        testing,
+    };
 
     fn stored(id: &str, index: usize) -> StoredKeyPair {
         StoredKeyPair {
@@ -171,12 +201,19 @@ mod tests {
             pair: testing::key_pair(index).clone(),
             created_at: testing::NOW,
             retired_at: None,
+            revoked_at: None,
         }
     }
 
     fn keyring() -> Keyring {
         Keyring {
             keys: vec![stored("one", 0), stored("two", 1)],
+            client_state_keys: vec![StoredClientStateKey {
+                id: "g1".into(),
+                key: ClientStateKey::generate(&SystemRandom::new()).unwrap(),
+                created_at: testing::NOW,
+                retired_at: None,
+            }],
             client_states: vec![StoredClientState {
                 id: "s1".into(),
                 value: ClientState::from("secret-state".to_owned()),
@@ -203,6 +240,16 @@ mod tests {
         keyring.keys[1].retired_at = Some(testing::NOW);
         assert_eq!(keyring.current_key().unwrap().certificate_id, "one");
         assert!(Keyring::default().current_key().is_none());
+        keyring.keys[0].revoked_at = Some(testing::NOW);
+        assert!(keyring.current_key().is_none(), "a revoked one is nobody's");
+    }
+
+    #[test]
+    fn the_newest_client_state_key_that_is_not_retired_is_current() {
+        let mut keyring = keyring();
+        assert_eq!(keyring.current_client_state_key().unwrap().id, "g1");
+        keyring.client_state_keys[0].retired_at = Some(testing::NOW);
+        assert!(keyring.current_client_state_key().is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod testing;
 
 pub use authentication::{AuthenticNotification, RecognisedNotification};
 pub use certificate::KeyPair;
-pub use client_state::ClientState;
+pub use client_state::{ClientState, ClientStateKey};
 pub use decryption::DecryptedResource;
 pub use envelope::ChangeNotificationCollection;
 pub use identifiers::{ClientId, Policies, Policy, PolicyName, TenantId};

@@ -51,8 +51,14 @@ pub(crate) fn keyring() -> Keyring {
         pair: key_pair(index).clone(),
         created_at: NOW,
         retired_at: None,
+        revoked_at: None,
     };
-    Keyring { keys: vec![key(0), key(1)], client_states: client_states(), signing_keys: None }
+    Keyring {
+        keys: vec![key(0), key(1)],
+        client_state_keys: Vec::new(),
+        client_states: client_states(),
+        signing_keys: None,
+    }
 }
 
 pub(crate) fn client_states() -> Vec<StoredClientState> {

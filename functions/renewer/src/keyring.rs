@@ -241,6 +241,7 @@ impl<'a, W: World> KeyringStore<'a, W> {
             pair: self.world.key_pair(now - LAG, now + VALIDITY).map_err(sentence)?,
             created_at: now,
             retired_at: None,
+            revoked_at: None,
         };
         let stored = self.change(|keyring| keyring.keys.push(key)).await;
         stored.map_err(|error| format!("a new key is not used, since it cannot be stored: {error}"))

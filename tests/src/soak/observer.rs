@@ -494,6 +494,7 @@ mod tests {
             pair: PAIR.clone(),
             created_at: START,
             retired_at: None,
+            revoked_at: None,
         };
         let state = |name: &&str| StoredClientState {
             id: format!("state-{name}"),
@@ -503,6 +504,7 @@ mod tests {
         };
         Keyring {
             keys: names.iter().map(key).collect(),
+            client_state_keys: Vec::new(),
             client_states: names.iter().map(state).collect(),
             signing_keys: None,
         }

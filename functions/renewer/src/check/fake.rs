@@ -150,7 +150,9 @@ impl Fake {
                 pair: pair().clone(),
                 created_at: NOW - SignedDuration::from_hours(24),
                 retired_at: None,
+                revoked_at: None,
             }],
+            client_state_keys: Vec::new(),
             client_states: vec![StoredClientState {
                 id: "state-1".to_owned(),
                 value: ClientState::from(CLIENT_STATE.to_owned()),
