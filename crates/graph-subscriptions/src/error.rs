@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::{http::Answer, operator_text::operator_text};
 
@@ -67,6 +68,26 @@ impl GraphError {
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         matches!(self.kind, GraphErrorKind::Transport | GraphErrorKind::Unavailable | GraphErrorKind::Unexpected)
+    }
+
+    /// The subscription that a conflict names as the one in the way; `None` if it names none. Only a hint where to look: what
+    /// has that id must be read before anything is done about it.
+    #[must_use]
+    pub fn conflicting_id(&self) -> Option<Uuid> {
+        let words = self.message.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+        words.filter(|_| self.kind == GraphErrorKind::Conflict).find_map(|word| Uuid::try_parse(word).ok())
+    }
+
+    /// The list of subscriptions goes on in a way that cannot be followed.
+    pub(crate) fn of_list(message: String) -> Self {
+        Self {
+            kind: GraphErrorKind::Unexpected,
+            status: None,
+            code: None,
+            message,
+            request_id: None,
+            retry_after: None,
+        }
     }
 
     pub(crate) fn transport(message: String) -> Self {
@@ -270,6 +291,20 @@ mod tests {
             let error = error(status, code, message);
             assert_eq!((error.kind, error.is_retryable()), (kind, retryable), "{status} {code} {message}");
         }
+    }
+
+    #[test]
+    fn a_conflict_names_what_is_in_the_way() {
+        let id = "0b1f6a2e-3c4d-4e5f-8a9b-0c1d2e3f4a5b";
+        for message in [
+            format!("Subscription Id {id} already exists for the requested combination"),
+            format!("Operation: Create; Exception: [Status Code: Conflict; Reason: Subscription {id} must be deleted]"),
+        ] {
+            assert_eq!(error(409, "Conflict", &message).conflicting_id(), Some(id.parse().unwrap()), "{message}");
+            assert_eq!(error(400, "InvalidRequest", &message).conflicting_id(), None);
+        }
+        let nameless = "Subscription Id <> already exists for the requested combination";
+        assert_eq!(error(409, "Conflict", nameless).conflicting_id(), None);
     }
 
     #[test]

@@ -21,5 +21,5 @@ pub use entra::AccessToken;
 pub use error::{GraphError, GraphErrorKind};
 pub use service_principal::ServicePrincipal;
 pub use subscription::{NewCertificate, NewSubscription, Renewal, Subscription};
-pub use subscriptions::Graph;
+pub use subscriptions::{Graph, Listing};
 pub use token_error::TokenError;

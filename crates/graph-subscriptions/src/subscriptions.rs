@@ -9,11 +9,36 @@ use crate::{
     entra::AccessToken,
     error::GraphError,
     http::{Answer, read},
+    operator_text::operator_text,
     subscription::{NewSubscription, Renewal, Subscription},
 };
 
 /// How many pages of a list are read. Teams allows 10,000 subscriptions per organisation.
 const MOST_PAGES: usize = 200;
+
+/// What Graph lists. Live subscriptions may be missing for days, and deleted ones may still be there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those that can be read.
+    pub subscriptions: Vec<Subscription>,
+    /// The items that cannot be read: the id of each, or its place in the list where it has none.
+    pub unreadable: Vec<String>,
+    /// Why the list ended before its end; `None` if it did not.
+    pub cut_short: Option<GraphError>,
+}
+
+impl Listing {
+    fn add(&mut self, item: serde_json::Value) {
+        let id = item.get("id").and_then(serde_json::Value::as_str).map(|id| operator_text(id, &[]));
+        match serde_json::from_value(item) {
+            Ok(subscription) => self.subscriptions.push(subscription),
+            Err(_) => {
+                let number = self.subscriptions.len() + self.unreadable.len() + 1;
+                self.unreadable.push(id.unwrap_or_else(|| format!("item {number}, which has no id")));
+            }
+        }
+    }
+}
 
 /// Microsoft Graph, over HTTP. Each method makes its request once and ends within the client's timeout.
 #[derive(Debug, Clone)]
@@ -29,36 +54,38 @@ impl Graph {
         Self { client, endpoint }
     }
 
-    /// All subscriptions that the app has in the token's tenant, whatever they watch. An item that cannot be read as a
-    /// subscription is passed over.
+    /// The subscriptions that the app has in the token's tenant, whatever they watch, as far as Graph lists them. What it
+    /// leaves out may live all the same, and what it lists may be gone: [`get`](Self::get) tells.
     ///
     /// # Errors
-    /// If any page cannot be had: part of the list would make live subscriptions look lost. Also if a page's link leads
-    /// elsewhere than to Graph, or there is no end of pages.
-    pub async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
-        let mut subscriptions = Vec::new();
+    /// If the first page cannot be had. A later page that cannot be had ends the list, and the list says so.
+    pub async fn list(&self, token: &AccessToken) -> Result<Listing, GraphError> {
+        let mut listing = Listing::default();
         let mut next = self.endpoint.url("/subscriptions");
-        for _ in 0..MOST_PAGES {
-            let answer = self.call(self.client.get(&next), token, &[]).await?;
-            let page: Page = parsed(&answer)?;
-            let readable = page.value.into_iter().filter_map(|item| serde_json::from_value(item).ok());
-            subscriptions.extend(readable);
+        for number in 0..MOST_PAGES {
+            let page = match self.page(token, &next).await {
+                Ok(page) => page,
+                Err(error) if number == 0 => return Err(error),
+                Err(error) => return Ok(Listing { cut_short: Some(error), ..listing }),
+            };
+            for item in page.value {
+                listing.add(item);
+            }
             match page.next {
-                None => return Ok(subscriptions),
+                None => return Ok(listing),
                 Some(link) if self.endpoint.is_origin_of(&link) => next = link,
                 Some(_) => {
-                    return Err(GraphError::unexpected(&answer, "the link to the list's next page leads elsewhere"));
+                    let error = GraphError::of_list("the link to the list's next page leads elsewhere".to_owned());
+                    return Ok(Listing { cut_short: Some(error), ..listing });
                 }
             }
         }
-        Err(GraphError {
-            kind: crate::GraphErrorKind::Unexpected,
-            status: None,
-            code: None,
-            message: format!("the list of subscriptions has more than {MOST_PAGES} pages"),
-            request_id: None,
-            retry_after: None,
-        })
+        let error = GraphError::of_list(format!("the list of subscriptions has more than {MOST_PAGES} pages"));
+        Ok(Listing { cut_short: Some(error), ..listing })
+    }
+
+    async fn page(&self, token: &AccessToken, url: &str) -> Result<Page, GraphError> {
+        parsed(&self.call(self.client.get(url), token, &[]).await?)
     }
 
     /// One subscription.
@@ -249,38 +276,72 @@ mod tests {
         assert_eq!(body, json!({"expirationDateTime": "2025-11-24T16:00:00Z"}));
     }
 
-    #[tokio::test]
-    async fn a_list_is_read_to_its_end() {
-        async fn pages(Query(query): Query<Vec<(String, String)>>, headers: HeaderMap, uri: Uri) -> String {
-            let here = format!("http://{}{}", headers["host"].to_str().unwrap(), uri.path());
-            let mut page = json!({"value": [reported("s1"), {"id": "unlike the others"}], "@odata.nextLink": format!("{here}?p=2")});
-            if !query.is_empty() {
-                page = json!({"value": [reported("s2")]});
+    /// Answers a list page by page, each linked to the next.
+    async fn paged(pages: Vec<(StatusCode, Vec<Value>)>) -> Graph {
+        let answer = async move |Query(query): Query<Vec<(String, usize)>>, headers: HeaderMap, uri: Uri| {
+            let number = query.first().map_or(0, |(_, number)| *number);
+            let (status, value) = pages[number].clone();
+            let mut page = json!({ "value": value });
+            if number + 1 < pages.len() {
+                let here = format!("http://{}{}", headers["host"].to_str().unwrap(), uri.path());
+                page["@odata.nextLink"] = json!(format!("{here}?p={}", number + 1));
             }
-            page.to_string()
-        }
-        let address = serve(Router::new().fallback(pages)).await;
-        let graph = Graph::new(client(), GraphEndpoint::parse(&address).unwrap());
-        let ids: Vec<_> = graph.list(&token()).await.unwrap().into_iter().map(|one| one.id).collect();
-        assert_eq!(ids, ["s1", "s2"]);
+            (status, page.to_string())
+        };
+        let address = serve(Router::new().fallback(answer)).await;
+        Graph::new(client(), GraphEndpoint::parse(&address).unwrap())
+    }
+
+    fn ids(listing: &Listing) -> Vec<&str> {
+        listing.subscriptions.iter().map(|one| one.id.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_to_its_end_and_names_what_it_cannot_read() {
+        let odd = json!({"id": "s9", "resource": ["unlike the others"]});
+        let pages = vec![(StatusCode::OK, vec![reported("s1"), odd]), (StatusCode::OK, vec![json!(7), reported("s2")])];
+        let listing = paged(pages).await.list(&token()).await.unwrap();
+        assert_eq!(ids(&listing), ["s1", "s2"]);
+        assert_eq!(listing.unreadable, ["s9", "item 3, which has no id"]);
+        assert_eq!(listing.cut_short, None);
+    }
+
+    #[tokio::test]
+    async fn empty_pages_before_the_first_full_one_are_followed() {
+        let mut pages = vec![(StatusCode::OK, Vec::new()); 60];
+        pages.push((StatusCode::OK, vec![reported("s1")]));
+        assert_eq!(ids(&paged(pages).await.list(&token()).await.unwrap()), ["s1"]);
+    }
+
+    #[tokio::test]
+    async fn a_next_page_that_cannot_be_had_costs_only_itself() {
+        let pages = vec![(StatusCode::OK, vec![reported("s1")]), (StatusCode::INTERNAL_SERVER_ERROR, Vec::new())];
+        let listing = paged(pages).await.list(&token()).await.unwrap();
+        assert_eq!(ids(&listing), ["s1"]);
+        assert_eq!(listing.cut_short.unwrap().kind, GraphErrorKind::Unavailable);
+        let first = paged(vec![(StatusCode::INTERNAL_SERVER_ERROR, Vec::new())]).await;
+        assert_eq!(first.list(&token()).await.unwrap_err().kind, GraphErrorKind::Unavailable);
     }
 
     #[tokio::test]
     async fn the_token_follows_no_link_to_another_place() {
-        let (graph, _) =
-            graph(&[(200, json!({"value": [], "@odata.nextLink": "https://evil.example/v1.0/subscriptions"}))]).await;
-        assert_eq!(graph.list(&token()).await.unwrap_err().kind, GraphErrorKind::Unexpected);
+        let link = json!({"value": [reported("s1")], "@odata.nextLink": "https://evil.example/v1.0/subscriptions"});
+        let (graph, script) = graph(&[(200, link)]).await;
+        let listing = graph.list(&token()).await.unwrap();
+        assert_eq!(ids(&listing), ["s1"]);
+        assert!(listing.cut_short.unwrap().message.contains("elsewhere"));
+        assert_eq!(script.asked.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]
-    async fn a_list_without_end_or_with_a_broken_page_is_an_error() {
+    async fn a_list_without_end_is_cut_short_and_one_with_a_broken_page_is_an_error() {
         async fn endless(headers: HeaderMap) -> String {
             json!({"value": [], "@odata.nextLink": format!("http://{}/", headers["host"].to_str().unwrap())})
                 .to_string()
         }
         let address = serve(Router::new().fallback(endless)).await;
         let endless = Graph::new(client(), GraphEndpoint::parse(&address).unwrap());
-        assert!(endless.list(&token()).await.unwrap_err().message.contains("pages"));
+        assert!(endless.list(&token()).await.unwrap().cut_short.unwrap().message.contains("pages"));
         let (broken, _) = graph(&[(200, json!({"values": []}))]).await;
         assert_eq!(broken.list(&token()).await.unwrap_err().kind, GraphErrorKind::Unexpected);
     }

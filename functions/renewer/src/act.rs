@@ -319,8 +319,12 @@ impl<W: World> Acting<'_, W> {
             if !conflict && !failure.is_ambiguous() {
                 continue;
             }
-            let same_policy: Vec<Subscription> =
-                list(self.calls, policy.tenant).await?.into_iter().filter(|one| watches(one, policy)).collect();
+            let same_policy: Vec<Subscription> = list(self.calls, policy.tenant)
+                .await?
+                .subscriptions
+                .into_iter()
+                .filter(|one| watches(one, policy))
+                .collect();
             if let Some((found, proof)) = self.adoptable(create, &announced, &same_policy) {
                 let known = proof.map(|record| Known {
                     policy,

@@ -12,8 +12,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
 use graph_subscriptions::{
-    AccessToken, Credential, Graph, GraphError, NewSubscription, Renewal, ServicePrincipal, Subscription, TokenError,
-    entra,
+    AccessToken, Credential, Graph, GraphError, Listing, NewSubscription, Renewal, ServicePrincipal, Subscription,
+    TokenError, entra,
     http::{self, ClientError, Timeouts},
     signing_keys::{self, SigningKeysError, TokenVersion},
 };
@@ -163,7 +163,7 @@ impl Microsoft for Live {
         signing_keys::fetch(&self.http, &self.config.login, tenant, version, now).await
     }
 
-    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+    async fn list(&self, token: &AccessToken) -> Result<Listing, GraphError> {
         self.graph.list(token).await
     }
 

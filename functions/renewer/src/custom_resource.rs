@@ -178,8 +178,8 @@ pub async fn remove_all(world: &impl World, config: &Config, invocation: Invocat
     let mut deleted = 0_usize;
     for &tenant in &tenants {
         let ours = match list(&calls, tenant).await {
-            Ok(subscriptions) => {
-                subscriptions.into_iter().filter(|one| one.notification_url == config.notification_url)
+            Ok(listing) => {
+                listing.subscriptions.into_iter().filter(|one| one.notification_url == config.notification_url)
             }
             Err(failure) => {
                 left.push(format!("tenant {tenant}: {failure}"));

@@ -14,8 +14,8 @@ use graph_notifications::{
     signing_keys::SigningKey,
 };
 use graph_subscriptions::{
-    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, ServicePrincipal, Subscription,
-    TokenError,
+    AccessToken, Credential, GraphError, GraphErrorKind, Listing, NewSubscription, Renewal, ServicePrincipal,
+    Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -442,13 +442,14 @@ impl Microsoft for Fake {
         .await
     }
 
-    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+    async fn list(&self, token: &AccessToken) -> Result<Listing, GraphError> {
         self.graph("list", "", token, |state, _| {
             if std::mem::take(&mut state.hidden_from_next_list) {
-                return Ok(Vec::new());
+                return Ok(Listing::default());
             }
             let of_tenant = state.held.iter().filter(|held| held.tenant == token.tenant());
-            Ok(of_tenant.map(|held| state.shown(&held.subscription)).collect())
+            let subscriptions = of_tenant.map(|held| state.shown(&held.subscription)).collect();
+            Ok(Listing { subscriptions, ..Listing::default() })
         })
         .await
     }

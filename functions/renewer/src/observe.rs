@@ -1,7 +1,7 @@
 //! What is there: Graph's list of subscriptions in a tenant.
 
 use graph_notifications::TenantId;
-use graph_subscriptions::{AccessToken, Subscription};
+use graph_subscriptions::{AccessToken, Listing};
 
 use crate::{
     calls::{Calls, Failure},
@@ -11,10 +11,10 @@ use crate::{
 /// How many calls are under way at the same time.
 pub const CONCURRENCY: usize = 16;
 
-/// Lists a tenant's subscriptions.
+/// Lists a tenant's subscriptions, as far as Graph does.
 ///
 /// # Errors
-/// If the whole list cannot be had.
-pub async fn list<W: World>(calls: &Calls<'_, W>, tenant: TenantId) -> Result<Vec<Subscription>, Failure> {
+/// If no page of the list can be had.
+pub async fn list<W: World>(calls: &Calls<'_, W>, tenant: TenantId) -> Result<Listing, Failure> {
     calls.repeated(tenant, async |token: &AccessToken| calls.world.list(token).await).await
 }

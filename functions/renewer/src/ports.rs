@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId};
 use graph_subscriptions::{
-    AccessToken, Credential, GraphError, NewSubscription, Renewal, Subscription, TokenError,
+    AccessToken, Credential, GraphError, Listing, NewSubscription, Renewal, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::Timestamp;
@@ -33,8 +33,8 @@ pub trait Microsoft {
         version: TokenVersion,
         now: Timestamp,
     ) -> impl Future<Output = Result<SigningKeys, SigningKeysError>>;
-    /// All subscriptions of the app in the token's tenant.
-    fn list(&self, token: &AccessToken) -> impl Future<Output = Result<Vec<Subscription>, GraphError>>;
+    /// The subscriptions of the app in the token's tenant, as far as Graph lists them.
+    fn list(&self, token: &AccessToken) -> impl Future<Output = Result<Listing, GraphError>>;
     /// One subscription.
     fn get(&self, token: &AccessToken, id: &str) -> impl Future<Output = Result<Subscription, GraphError>>;
     /// A new subscription.

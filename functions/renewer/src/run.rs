@@ -481,7 +481,7 @@ struct OfTenant {
 async fn one_tenant<W: World>(acting: &Acting<'_, W>, tenant: TenantId, records: Option<&[Record]>) -> OfTenant {
     let (calls, desired) = (acting.calls, acting.desired);
     let listed = match list(calls, tenant).await {
-        Ok(listed) => listed,
+        Ok(listing) => listing.subscriptions,
         Err(failure) => {
             let now = calls.world.now();
             let policies = desired.policies.iter().filter(|policy| policy.tenant == tenant);
@@ -543,7 +543,7 @@ async fn without_keyring(
 
 /// Gives our subscriptions in a tenant another day, and each that got one.
 async fn renew_all<W: World>(calls: &Calls<'_, W>, tenant: TenantId, config: &Config) -> Vec<Subscription> {
-    let listed = list(calls, tenant).await.unwrap_or_default();
+    let listed = list(calls, tenant).await.unwrap_or_default().subscriptions;
     let ours = listed.into_iter().filter(|one| one.notification_url == config.notification_url);
     let renewal = Renewal { expires_at: calls.world.now() + LIFETIME, certificate: None };
     let renewed = stream::iter(ours).map(async |one| {

@@ -11,7 +11,7 @@ use ::renewer::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, keyring::StoredKeyPair, probe};
 use graph_subscriptions::{
-    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, Subscription, TokenError,
+    AccessToken, Credential, GraphError, GraphErrorKind, Listing, NewSubscription, Renewal, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -82,12 +82,13 @@ impl Microsoft for Run<'_> {
         Ok(published_keys(now))
     }
 
-    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+    async fn list(&self, token: &AccessToken) -> Result<Listing, GraphError> {
         let now = self.now();
         self.graph(|state| {
             state.held.retain(|(_, held)| held.expires_at > now);
             let of_tenant = state.held.iter().filter(|(tenant, _)| *tenant == token.tenant());
-            Ok(of_tenant.map(|(_, held)| held.clone()).collect())
+            let subscriptions = of_tenant.map(|(_, held)| held.clone()).collect();
+            Ok(Listing { subscriptions, ..Listing::default() })
         })
     }
 

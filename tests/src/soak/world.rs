@@ -7,7 +7,8 @@ use graph_notifications::certificate::KeySize;
 use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId};
 use graph_subscriptions::signing_keys::{self, SigningKeysError, TokenVersion};
 use graph_subscriptions::{
-    AccessToken, Credential, GraphError, GraphErrorKind, NewSubscription, Renewal, Subscription, TokenError, entra,
+    AccessToken, Credential, GraphError, GraphErrorKind, Listing, NewSubscription, Renewal, Subscription, TokenError,
+    entra,
 };
 use jiff::{SignedDuration, Timestamp};
 use renewer::ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, WebIdentity};
@@ -255,7 +256,7 @@ impl Microsoft for Run<'_> {
         self.microsoft(Call::SigningKeys, &format!("{tenant} {version:?}"), harmless, request).await
     }
 
-    async fn list(&self, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+    async fn list(&self, token: &AccessToken) -> Result<Listing, GraphError> {
         let about = token.tenant().to_string();
         self.microsoft(Call::List, &about, harmless, self.stage.graph.list(token)).await
     }

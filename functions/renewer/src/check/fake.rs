@@ -8,7 +8,7 @@ use graph_notifications::{
     client_state::StoredClientState, keyring::StoredKeyPair, signing_keys::SigningKey,
 };
 use graph_subscriptions::{
-    AccessToken, Credential, GraphError, NewSubscription, Renewal, ServicePrincipal, Subscription, TokenError,
+    AccessToken, Credential, GraphError, Listing, NewSubscription, Renewal, ServicePrincipal, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -204,8 +204,8 @@ impl Microsoft for Fake {
         self.answer(Ok(signing_keys(now))).await
     }
 
-    async fn list(&self, _: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
-        self.answer(Ok(vec![subscription("s1", "Global")])).await
+    async fn list(&self, _: &AccessToken) -> Result<Listing, GraphError> {
+        self.answer(Ok(Listing { subscriptions: vec![subscription("s1", "Global")], ..Listing::default() })).await
     }
 
     async fn get(&self, _: &AccessToken, _: &str) -> Result<Subscription, GraphError> {

@@ -123,7 +123,7 @@ impl<S: Surroundings> Eyes<'_, S> {
         let Some(token) = usable else { return (answers, None, None) };
         let (settings, subscriptions) = tokio::join!(
             self.bounded(self.world.service_principal(&token), no_graph),
-            self.bounded(self.world.list(&token), no_graph),
+            self.bounded(async { self.world.list(&token).await.map(|listing| listing.subscriptions) }, no_graph),
         );
         (answers, Some(settings), Some(subscriptions))
     }

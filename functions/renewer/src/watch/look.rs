@@ -189,7 +189,7 @@ impl<W: Watched> Eyes<'_, W> {
         let (mut subscriptions, mut certificate_ids, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for (tenant, listed) in listed {
             let listed = match listed {
-                Ok(listed) => listed,
+                Ok(listing) => listing.subscriptions,
                 Err(error) => {
                     let sentence = format!("the subscriptions in the tenant {tenant} cannot be listed: {error}");
                     problems.push(Problem::new(Trouble::TenantNotSeen(tenant), sentence));
