@@ -62,6 +62,8 @@ EXPECTED: dict[str, dict[str, int]] = {
     "the receiver has no key": {"KeyringOutOfReach": SOON},
     "sns takes no alert": {"NotificationsRefused": SOON},
     "sns at home takes no alert": {"SecondWayUsed": SOON},
+    "every subscriber has a filter": {"NobodyHearsAlerts": SOON, "NewProblems": SOON},
+    "every subscriber of the second way has a filter": {"NobodyHearsSecondWay": SOON, "NewProblems": SOON},
     "nobody hears the second way": {"NobodyHearsSecondWay": SOON, "NewProblems": SOON},
     "no chat channel is left": {"NobodyHearsChat": SOON, "NewProblems": SOON},
     "the bus takes no call": {"CallEventsLost": SOON},

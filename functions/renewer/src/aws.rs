@@ -30,15 +30,16 @@ use crate::{
     config::Config,
     drill::{
         live::Sns,
-        ports::{ListSubscribers, Publish, PutCall},
-        subscriber::Subscriber,
+        ports::{Publish, PutCall},
     },
+    filter_policy::FilterPolicy,
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
-        StateTable, Subscribers, Topics, WebIdentity,
+        StateTable, Subscribers, Subscriptions, Topics, WebIdentity,
     },
     records::{Record, policy_of, sort_key},
     report::Health,
+    subscriber::Subscriber,
 };
 
 const LEASES: &str = "lease";
@@ -388,9 +389,17 @@ impl Publish for Live {
     }
 }
 
-impl ListSubscribers for Live {
+impl Subscriptions for Live {
     async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
         self.sns.list_subscribers(topic_arn).await
+    }
+
+    async fn filter_policy(
+        &self,
+        topic_arn: &str,
+        subscription_arn: &str,
+    ) -> Result<Option<FilterPolicy>, OutsideError> {
+        self.sns.filter_policy(topic_arn, subscription_arn).await
     }
 }
 

@@ -5,7 +5,6 @@
 pub mod live;
 pub mod ports;
 pub mod report;
-pub mod subscriber;
 #[cfg(test)]
 mod tests;
 
@@ -14,14 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{event::BusEvent, publication::Publication, topic::SecondTopic};
 
 use self::{
-    ports::{ListSubscribers, Stage},
+    ports::Stage,
     report::{DrillReport, Sent},
-    subscriber::Subscriber,
 };
 use crate::{
     check::seen::Topic,
     config::Config,
-    ports::{Host, OutsideError, by},
+    ports::{Host, OutsideError, Subscriptions, by},
+    subscriber::Subscriber,
 };
 
 /// What is left of the invocation for the report.
@@ -131,7 +130,7 @@ fn notification(config: &Config, call_id: &str, at: Timestamp) -> Notification {
 
 /// The subscribers, unless there are so many that the list does not end in time.
 async fn listed_in_time(
-    stage: &(impl Host + ListSubscribers),
+    stage: &(impl Host + Subscriptions),
     topic_arn: &str,
     until: Timestamp,
 ) -> Result<Vec<Subscriber>, OutsideError> {

@@ -26,17 +26,16 @@ use zeroize::Zeroizing;
 use crate::{
     check::ports::{AppSettings, SecondWay},
     config::Config,
-    drill::{
-        ports::{ListSubscribers, Publish, PutCall},
-        subscriber::Subscriber,
-    },
+    drill::ports::{Publish, PutCall},
+    filter_policy::FilterPolicy,
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
-        StateTable, Subscribers, Topics, WebIdentity,
+        StateTable, Subscribers, Subscriptions, Topics, WebIdentity,
     },
     records::{Record, sort_key},
     report::{Health, Report},
     run::{Asked, Invocation, reconcile},
+    subscriber::Subscriber,
     watch::ports::{Diary, Notes, PostProbe, SealProbe},
 };
 
@@ -123,6 +122,8 @@ pub(crate) struct State {
     pub(crate) notes_fail: bool,
     /// How many subscribers each topic has; one if nothing else is said, `None` if they cannot be counted.
     pub(crate) subscribers: BTreeMap<String, Option<u64>>,
+    /// The filter policy that every subscriber of a topic has; none if nothing else is said, `None` if it cannot be read.
+    pub(crate) filters: BTreeMap<String, Option<&'static str>>,
     /// What the notification address answers to a probe; 202 if nothing else is said.
     pub(crate) answer: Option<Result<u16, OutsideError>>,
     pub(crate) probes: Vec<String>,
@@ -746,10 +747,23 @@ impl PutCall for Fake {
     }
 }
 
-impl ListSubscribers for Fake {
+impl Subscriptions for Fake {
     async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
-        let one = Subscriber::listed("email", "ann@example.com", "arn");
-        self.step(format!("subscribers {topic_arn}"), |_| Ok(vec![one])).await
+        self.step(format!("subscribers {topic_arn}"), |state| {
+            let confirmed = state.subscribers.get(topic_arn).copied().unwrap_or(Some(1));
+            let confirmed = usize::try_from(confirmed.ok_or_else(|| down("SNS"))?).unwrap();
+            Ok(vec![Subscriber::listed("email", "ann@example.com", "arn"); confirmed])
+        })
+        .await
+    }
+
+    async fn filter_policy(&self, topic_arn: &str, _: &str) -> Result<Option<FilterPolicy>, OutsideError> {
+        self.step(format!("filter {topic_arn}"), |state| match state.filters.get(topic_arn) {
+            Some(Some(policy)) => Ok(FilterPolicy::of_attributes(Some(policy), None)),
+            Some(None) => Err(down("SNS")),
+            None => Ok(None),
+        })
+        .await
     }
 }
 

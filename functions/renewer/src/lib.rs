@@ -6,9 +6,11 @@ pub mod aws;
 pub mod calls;
 pub mod check;
 pub mod config;
+pub mod coverage;
 pub mod credential;
 pub mod custom_resource;
 pub mod drill;
+pub mod filter_policy;
 pub mod input;
 pub mod keyring;
 pub mod lease;
@@ -20,6 +22,7 @@ pub mod ports;
 pub mod records;
 pub mod report;
 pub mod run;
+pub mod subscriber;
 pub mod watch;
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use graph_subscriptions::{
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::{check::ports::Surroundings, drill, records::Record, report::Health, watch};
+use crate::{
+    check::ports::Surroundings, drill, filter_policy::FilterPolicy, records::Record, report::Health,
+    subscriber::Subscriber, watch,
+};
 
 /// A service of AWS, or the machine itself, did not do what it was asked. The text is for operators and holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +158,18 @@ pub trait Deployment {
 pub trait Topics {
     /// The subscriptions of a topic.
     fn subscribers(&self, topic_arn: &str) -> impl Future<Output = Result<Subscribers, OutsideError>>;
+}
+
+/// Amazon SNS, as far as it says who is subscribed, and to what.
+pub trait Subscriptions {
+    /// All subscriptions of a topic, in the order of Amazon SNS.
+    fn list_subscribers(&self, topic_arn: &str) -> impl Future<Output = Result<Vec<Subscriber>, OutsideError>>;
+    /// The filter policy of a subscription of a topic; `None` if it has none.
+    fn filter_policy(
+        &self,
+        topic_arn: &str,
+        subscription_arn: &str,
+    ) -> impl Future<Output = Result<Option<FilterPolicy>, OutsideError>>;
 }
 
 /// How many subscriptions a topic has.

@@ -3,9 +3,13 @@
 use std::{cell::Cell, time::Duration};
 
 use ::renewer::{
-    ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, Subscribers, Topics, WebIdentity},
+    filter_policy::FilterPolicy,
+    ports::{
+        EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, Subscribers, Subscriptions, Topics, WebIdentity,
+    },
     records::{Record, sort_key},
     report::Health,
+    subscriber::Subscriber,
     watch::ports::{Diary, Notes, PostProbe, SealProbe},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -213,6 +217,18 @@ impl Topics for Run<'_> {
         let confirmed = self.town.state.borrow().subscribers.get(topic).copied();
         let confirmed = confirmed.ok_or_else(|| OutsideError("Amazon SNS: NotFound".to_owned()))?;
         Ok(Subscribers { confirmed, pending: 0 })
+    }
+}
+
+impl Subscriptions for Run<'_> {
+    async fn list_subscribers(&self, topic: &str) -> Result<Vec<Subscriber>, OutsideError> {
+        let confirmed = usize::try_from(self.subscribers(topic).await?.confirmed).unwrap_or(usize::MAX);
+        Ok(vec![Subscriber::listed("email", "ann@example.com", "arn"); confirmed])
+    }
+
+    async fn filter_policy(&self, topic: &str, _: &str) -> Result<Option<FilterPolicy>, OutsideError> {
+        let filtered = self.town.state.borrow().filtered.contains(&topic);
+        Ok(FilterPolicy::of_attributes(filtered.then_some(r#"{"city": ["Bern"]}"#), None))
     }
 }
 

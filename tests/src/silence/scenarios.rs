@@ -237,6 +237,8 @@ fn beyond() -> Vec<Scenario> {
     vec![
         changed("a subscriber leaves", |state| *state.subscribers.entry("alerts").or_default() = 2),
         changed("the last subscriber leaves", |state| *state.subscribers.entry("alerts").or_default() = 0),
+        changed("every subscriber has a filter", |state| state.filtered.push("alerts")),
+        changed("every subscriber of the second way has a filter", |state| state.filtered.push(SECOND_TOPIC)),
         changed("nobody hears the second way", |state| *state.subscribers.entry(SECOND_TOPIC).or_default() = 0),
         changed("no chat channel is left", |state| *state.subscribers.entry("chat").or_default() = 0),
         changed("nobody hears the alarms any more", |state| *state.subscribers.entry("operations").or_default() = 0),

@@ -72,6 +72,8 @@ pub(super) struct State {
     pub(super) notes: Option<Notes>,
     pub(super) held: Vec<(TenantId, Subscription)>,
     pub(super) subscribers: BTreeMap<&'static str, u64>,
+    /// The topics all of whose subscribers have a filter policy.
+    pub(super) filtered: Vec<&'static str>,
     pub(super) names: u32,
     pub(super) lines: Vec<String>,
     pub(super) aws: Vec<Sample>,

@@ -18,12 +18,14 @@ use zeroize::Zeroizing;
 use super::ports::{AppSettings, SecondWay};
 use crate::{
     config::Config,
+    filter_policy::FilterPolicy,
     ports::{
         Alarm, Alarms, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets, StateTable,
-        Subscribers, Topics, WebIdentity,
+        Subscribers, Subscriptions, Topics, WebIdentity,
     },
     records::Record,
     report::Health,
+    subscriber::Subscriber,
 };
 
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -329,6 +331,16 @@ impl Topics for Fake {
             other => unreachable!("{other} is no topic of the stack"),
         };
         self.answer(Ok(Subscribers { confirmed, pending: 0 })).await
+    }
+}
+
+impl Subscriptions for Fake {
+    async fn list_subscribers(&self, _: &str) -> Result<Vec<Subscriber>, OutsideError> {
+        self.answer(Ok(vec![Subscriber::listed("email", "ann@example.com", "arn")])).await
+    }
+
+    async fn filter_policy(&self, _: &str, _: &str) -> Result<Option<FilterPolicy>, OutsideError> {
+        self.answer(Ok(None)).await
     }
 }
 

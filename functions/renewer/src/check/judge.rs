@@ -15,7 +15,7 @@ use super::{
 };
 use crate::config::Config;
 
-pub(crate) use self::aws::heard;
+pub(crate) use self::aws::{covered, heard};
 
 /// The permission that everything rests on.
 pub(crate) const PERMISSION: &str = "CallEvents-Emergency.Read.All";

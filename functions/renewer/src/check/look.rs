@@ -21,6 +21,7 @@ use super::{
 use crate::{
     app_certificates::{AppCertificate, AppCertificates},
     config::{Config, CredentialKind},
+    coverage::{Coverage, coverage, covered_topics, is_visible},
     credential::{candidates, fallback},
     observe::CONCURRENCY,
     ports::{OutsideError, by},
@@ -42,11 +43,11 @@ pub async fn look<S: Surroundings>(world: &S, config: &Config, ends_at: Timestam
     };
     let records = eyes.bounded(world.records(), outside);
     let alarms = eyes.bounded(world.alarms(), outside);
-    let ((credential, tenants), keyring, records, handshake, topics, alarms) =
-        tokio::join!(microsoft, eyes.keyring(), records, eyes.handshake(), eyes.topics(), alarms);
+    let ((credential, tenants), keyring, records, handshake, topics, coverage, alarms) =
+        tokio::join!(microsoft, eyes.keyring(), records, eyes.handshake(), eyes.topics(), eyes.coverage(), alarms);
     // Alone, or it would be timed how long the rest takes.
     let second_way = eyes.second_way().await;
-    Seen { credential, tenants, keyring, records, handshake, topics, second_way, alarms }
+    Seen { credential, tenants, keyring, records, handshake, topics, coverage, second_way, alarms }
 }
 
 struct Eyes<'a, S> {
@@ -159,6 +160,16 @@ impl<S: Surroundings> Eyes<'_, S> {
             Topic::of(self.config)
                 .map(async |(topic, arn)| (topic, self.bounded(self.world.subscribers(arn), outside).await)),
         )
+        .await
+    }
+
+    async fn coverage(&self) -> Vec<(Topic, Result<Coverage, OutsideError>)> {
+        join_all(covered_topics(self.config).map(async |(topic, arn)| {
+            if !is_visible(arn, self.config) {
+                return (topic, Err(OutsideError("its subscriptions belong to another account".to_owned())));
+            }
+            (topic, self.bounded(coverage(self.world, arn), outside).await)
+        }))
         .await
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use graph_subscriptions::{AccessToken, GraphError, ServicePrincipal};
 use lambda_edge::topic::SecondTopic;
 
-use crate::ports::{Alarms, Endpoint, OutsideError, Topics, World};
+use crate::ports::{Alarms, Endpoint, OutsideError, Subscriptions, Topics, World};
 
 /// Microsoft Graph, as far as it knows the app itself.
 pub trait AppSettings {
@@ -20,6 +20,6 @@ pub trait SecondWay {
 }
 
 /// All that a check looks at. It writes nothing anywhere.
-pub trait Surroundings: World + AppSettings + Topics + SecondWay + Alarms + Endpoint {}
+pub trait Surroundings: World + AppSettings + Topics + Subscriptions + SecondWay + Alarms + Endpoint {}
 
-impl<S: World + AppSettings + Topics + SecondWay + Alarms + Endpoint> Surroundings for S {}
+impl<S: World + AppSettings + Topics + Subscriptions + SecondWay + Alarms + Endpoint> Surroundings for S {}

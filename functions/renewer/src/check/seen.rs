@@ -12,6 +12,7 @@ use lambda_edge::topic::SecondTopic;
 
 use crate::{
     config::Config,
+    coverage::Coverage,
     ports::{Alarm, HandshakeAnswer, OutsideError, Subscribers},
     records::Record,
 };
@@ -31,6 +32,8 @@ pub struct Seen {
     pub handshake: Handshake,
     /// The topics, under their names in the template.
     pub topics: Vec<(Topic, Result<Subscribers, OutsideError>)>,
+    /// Of each topic for calls, whether somebody gets all of them.
+    pub coverage: Vec<(Topic, Result<Coverage, OutsideError>)>,
     /// How long the second topic took to answer over a new connection; `None` in stacks that have no second way.
     pub second_way: Option<Result<Duration, OutsideError>>,
     /// The stack's alarms.

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    coverage::Coverage,
     ports::{Alarm, HandshakeAnswer, OutsideError, Subscribers},
 };
 
@@ -65,6 +66,7 @@ fn good() -> Seen {
             (Topic::Chat, subscribers(1)),
             (Topic::SecondAlert, subscribers(2)),
         ],
+        coverage: vec![(Topic::Alert, Ok(Coverage::Unfiltered)), (Topic::SecondAlert, Ok(Coverage::Unfiltered))],
         second_way: Some(Ok(Duration::from_millis(400))),
         alarms: Ok(vec![alarm("stack-A"), alarm("stack-B")]),
     }
@@ -765,6 +767,17 @@ fn topics_that_nobody_hears() {
             seen.topics[index].1 = Ok(Subscribers { confirmed: 0, pending: 0 });
         });
     }
+}
+
+#[test]
+fn topics_for_calls_whose_subscribers_all_have_a_filter_policy() {
+    for index in [0, 1] {
+        let words = ["Every confirmed subscriber has a filter policy (2)", "without a filter policy"];
+        assert_found(Link::Topic, State::Failed, &words, |seen| seen.coverage[index].1 = Ok(Coverage::Filtered(2)));
+        let words = ["cannot be seen: Amazon SNS: AccessDenied", "sns:GetSubscriptionAttributes"];
+        assert_found(Link::Topic, State::Unknown, &words, |seen| seen.coverage[index].1 = Err(down("Amazon SNS")));
+    }
+    assert_eq!(found(|seen| seen.coverage[0].1 = Ok(Coverage::Filtered(0))), [], "that is said once");
 }
 
 #[test]

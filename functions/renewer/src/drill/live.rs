@@ -1,4 +1,4 @@
-//! What a drill needs of Amazon SNS, as it is.
+//! Amazon SNS as it is: what a drill publishes, who is subscribed, and with which filter policy.
 
 use aws_config::SdkConfig;
 use lambda_edge::{
@@ -6,11 +6,13 @@ use lambda_edge::{
     topic::{SecondTopic, TopicClients},
 };
 
-use super::{
-    ports::{ListSubscribers, Publish},
+use super::ports::Publish;
+use crate::{
+    aws::outside,
+    filter_policy::FilterPolicy,
+    ports::{OutsideError, Subscriptions},
     subscriber::Subscriber,
 };
-use crate::{aws::outside, ports::OutsideError};
 
 const SERVICE: &str = "Amazon SNS";
 
@@ -34,7 +36,7 @@ impl Publish for Sns {
     }
 }
 
-impl ListSubscribers for Sns {
+impl Subscriptions for Sns {
     async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
         let pages = self.0.of(topic_arn).list_subscriptions_by_topic().topic_arn(topic_arn).into_paginator().items();
         let listed: Vec<_> = pages.send().try_collect().await.map_err(|error| outside(SERVICE, &error))?;
@@ -43,6 +45,19 @@ impl ListSubscribers for Sns {
             Subscriber::listed(&text(one.protocol), &text(one.endpoint), &text(one.subscription_arn))
         };
         Ok(listed.into_iter().map(subscriber).collect())
+    }
+
+    async fn filter_policy(
+        &self,
+        topic_arn: &str,
+        subscription_arn: &str,
+    ) -> Result<Option<FilterPolicy>, OutsideError> {
+        // In the Region of its topic.
+        let asked = self.0.of(topic_arn).get_subscription_attributes().subscription_arn(subscription_arn);
+        let answer = asked.send().await.map_err(|error| outside(SERVICE, &error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let text = |name: &str| attributes.get(name).map(String::as_str);
+        Ok(FilterPolicy::of_attributes(text("FilterPolicy"), text("FilterPolicyScope")))
     }
 }
 
@@ -53,7 +68,8 @@ mod tests {
     use super::*;
     use crate::{
         check::live::tests::{sdk_config, serve},
-        drill::subscriber::Standing,
+        filter_policy::Scope,
+        subscriber::Standing,
     };
 
     fn publication() -> Publication {
@@ -117,5 +133,31 @@ mod tests {
         let listed = sns.await.list_subscribers("arn:tests").await.unwrap();
         let listed: Vec<_> = listed.iter().map(|one| (one.endpoint.as_str(), one.standing)).collect();
         assert_eq!(listed, [("ann@example.com", Standing::Confirmed), ("bob@example.com", Standing::Pending)]);
+    }
+
+    #[tokio::test]
+    async fn a_filter_policy_is_read_with_its_scope() {
+        let sns = sns(Router::new().fallback(async |body: String| {
+            assert!(
+                body.contains("Action=GetSubscriptionAttributes") && body.contains("SubscriptionArn=arn%3Atests%3A1"),
+                "{body}"
+            );
+            "<GetSubscriptionAttributesResponse><GetSubscriptionAttributesResult><Attributes>\
+             <entry><key>FilterPolicy</key><value>{&quot;city&quot;:[&quot;Bern&quot;]}</value></entry>\
+             <entry><key>FilterPolicyScope</key><value>MessageBody</value></entry>\
+             </Attributes></GetSubscriptionAttributesResult></GetSubscriptionAttributesResponse>"
+        }));
+        let policy = sns.await.filter_policy("arn:tests", "arn:tests:1").await.unwrap().unwrap();
+        assert_eq!((policy.text(), policy.scope()), (r#"{"city":["Bern"]}"#, Scope::MessageBody));
+    }
+
+    #[tokio::test]
+    async fn a_subscription_without_a_filter_policy_has_none() {
+        let sns = sns(Router::new().fallback(async || {
+            "<GetSubscriptionAttributesResponse><GetSubscriptionAttributesResult><Attributes>\
+             <entry><key>Protocol</key><value>email</value></entry>\
+             </Attributes></GetSubscriptionAttributesResult></GetSubscriptionAttributesResponse>"
+        }));
+        assert_eq!(sns.await.filter_policy("arn:tests", "arn:tests:1").await, Ok(None));
     }
 }

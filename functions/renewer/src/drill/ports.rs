@@ -2,8 +2,7 @@
 
 use lambda_edge::{event::BusEvent, publication::Publication};
 
-use super::subscriber::Subscriber;
-use crate::ports::{Host, OutsideError};
+use crate::ports::{Host, OutsideError, Subscriptions};
 
 /// Amazon SNS, as an alert reaches it.
 pub trait Publish {
@@ -18,13 +17,7 @@ pub trait PutCall {
     fn put_call(&self, event: &BusEvent) -> impl Future<Output = Result<(), OutsideError>>;
 }
 
-/// Amazon SNS, as far as it says who is subscribed.
-pub trait ListSubscribers {
-    /// All subscriptions of a topic, in SNS's order.
-    fn list_subscribers(&self, topic_arn: &str) -> impl Future<Output = Result<Vec<Subscriber>, OutsideError>>;
-}
-
 /// All that a drill touches.
-pub trait Stage: Host + Publish + PutCall + ListSubscribers {}
+pub trait Stage: Host + Publish + PutCall + Subscriptions {}
 
-impl<S: Host + Publish + PutCall + ListSubscribers> Stage for S {}
+impl<S: Host + Publish + PutCall + Subscriptions> Stage for S {}

@@ -5,7 +5,6 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::subscriber::{Standing, Subscriber};
 use crate::{
     check::{
         judge::heard,
@@ -13,6 +12,7 @@ use crate::{
         seen::Topic,
     },
     ports::{OutsideError, Subscribers},
+    subscriber::{Standing, Subscriber},
 };
 
 /// So many subscribers are shown one by one; a report may be no larger than an answer of Lambda's.

@@ -7,10 +7,13 @@ use serde_json::Value;
 
 use super::{
     ports::{Publish, PutCall},
-    subscriber::Standing,
     *,
 };
-use crate::fake::{SECOND_TOPIC, START, TENANT, config};
+use crate::{
+    fake::{SECOND_TOPIC, START, TENANT, config},
+    filter_policy::FilterPolicy,
+    subscriber::Standing,
+};
 
 struct Fake {
     /// Topics with what was published there.
@@ -57,13 +60,17 @@ impl PutCall for Fake {
     }
 }
 
-impl ListSubscribers for Fake {
+impl Subscriptions for Fake {
     async fn list_subscribers(&self, topic_arn: &str) -> Result<Vec<Subscriber>, OutsideError> {
         self.listed.borrow_mut().push(topic_arn.to_owned());
         match &self.subscribers {
             Some(subscribers) => subscribers.clone(),
             None => pending().await,
         }
+    }
+
+    async fn filter_policy(&self, _: &str, _: &str) -> Result<Option<FilterPolicy>, OutsideError> {
+        Ok(None)
     }
 }
 

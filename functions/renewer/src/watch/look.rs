@@ -18,6 +18,7 @@ use crate::{
     calls::Calls,
     check::seen::Topic,
     config::{Config, CredentialKind},
+    coverage::{Coverage, coverage, covered_topics, is_visible},
     observe::{CONCURRENCY, list},
     plan::watches,
     ports::by,
@@ -105,6 +106,14 @@ struct Graphs {
     /// Entra refused the newest credential of the app, and took the one before.
     newest_refused: bool,
     problems: Vec<Problem>,
+}
+
+/// What Amazon SNS says of a topic.
+struct TopicSeen {
+    topic: Topic,
+    confirmed: Result<u64, String>,
+    /// Whether somebody gets all of it; `None` where that does not matter or is not shown to this account.
+    coverage: Option<Result<Coverage, String>>,
 }
 
 /// What the state table says.
@@ -212,12 +221,21 @@ impl<W: Watched> Eyes<'_, W> {
         Graphs { subscriptions, certificate_ids, newest_refused, problems }
     }
 
-    async fn topics(&self) -> Vec<(Topic, Result<u64, String>)> {
-        join_all(Topic::of(self.config).map(async |(topic, arn)| {
-            let counted = self.bounded(self.world.subscribers(arn)).await;
-            (topic, counted.map(|subscribers| subscribers.confirmed))
-        }))
-        .await
+    async fn topics(&self) -> Vec<TopicSeen> {
+        let count = async |topic, arn| {
+            let confirmed = self.bounded(self.world.subscribers(arn)).await.map(|subscribers| subscribers.confirmed);
+            TopicSeen { topic, confirmed, coverage: None }
+        };
+        let cover = async |(topic, arn)| (topic, self.bounded(coverage(self.world, arn)).await);
+        let visible = covered_topics(self.config).filter(|(_, arn)| is_visible(arn, self.config));
+        let (mut topics, covered) = tokio::join!(
+            join_all(Topic::of(self.config).map(|(topic, arn)| count(topic, arn))),
+            join_all(visible.map(cover))
+        );
+        for (topic, coverage) in covered {
+            topics.iter_mut().filter(|one| one.topic == topic).for_each(|one| one.coverage = Some(coverage.clone()));
+        }
+        topics
     }
 
     async fn times(&self) -> Times {
@@ -262,7 +280,7 @@ impl<W: Watched> Eyes<'_, W> {
     /// Fills in what takes the notes of the watch before, and notes what the next one needs.
     async fn compare_with_notes(
         &self,
-        topics: Vec<(Topic, Result<u64, String>)>,
+        topics: Vec<TopicSeen>,
         times: Times,
         problems: &mut Vec<Problem>,
         report: &mut WatchReport,
@@ -286,13 +304,19 @@ impl<W: Watched> Eyes<'_, W> {
         }
         let mut confirmed = notes.as_ref().map(|notes| notes.confirmed.clone()).unwrap_or_default();
         let mut heard_anew = false;
-        for (topic, counted) in topics {
+        for TopicSeen { topic, confirmed: counted, coverage } in topics {
+            if let Some(Err(error)) = &coverage {
+                let sentence = format!("whether anybody gets all of {} cannot be seen: {error}", topic.name());
+                problems.push(Problem::new(Trouble::FiltersNotSeen(topic), sentence));
+            }
             match counted {
                 Ok(count) => {
                     let before = confirmed.insert(topic.name().to_owned(), count).unwrap_or(count);
                     heard_anew |= topic == Topic::Operations && count > before;
                     let lost = before.saturating_sub(count);
-                    report.topics.push(TopicWatched { topic: topic.name(), confirmed: count, lost });
+                    let is_covered = count > 0 && !matches!(coverage, Some(Ok(Coverage::Filtered(_))));
+                    let unfiltered = matches!(topic, Topic::Alert | Topic::SecondAlert).then_some(is_covered);
+                    report.topics.push(TopicWatched { topic: topic.name(), confirmed: count, lost, unfiltered });
                 }
                 Err(error) => {
                     let sentence = format!("the subscribers of {} cannot be counted: {error}", topic.name());

@@ -6,7 +6,7 @@ use graph_notifications::keyring::StoredKeyPair;
 use jiff::Timestamp;
 
 use super::trouble::Troubles;
-use crate::ports::{OutsideError, Topics, World};
+use crate::ports::{OutsideError, Subscriptions, Topics, World};
 
 /// The randomness that sealing takes.
 pub trait SealProbe {
@@ -55,6 +55,6 @@ impl Notes {
 }
 
 /// All that a watch may touch.
-pub trait Watched: World + Topics + SealProbe + PostProbe + Diary {}
+pub trait Watched: World + Topics + Subscriptions + SealProbe + PostProbe + Diary {}
 
-impl<W: World + Topics + SealProbe + PostProbe + Diary> Watched for W {}
+impl<W: World + Topics + Subscriptions + SealProbe + PostProbe + Diary> Watched for W {}

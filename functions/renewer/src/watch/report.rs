@@ -61,6 +61,9 @@ pub struct TopicWatched {
     pub confirmed: u64,
     /// How many fewer they are than at the watch before.
     pub lost: u64,
+    /// Of the topics for calls, whether one of those who have confirmed has no filter policy; `true`, too, where somebody has confirmed
+    /// and that cannot be seen.
+    pub unfiltered: Option<bool>,
 }
 
 /// A certificate or a secret.
@@ -86,11 +89,14 @@ impl WatchReport {
             )
         });
         let topics = self.topics.iter().map(|one| {
-            metrics().by("Topic", one.topic).with("ConfirmedSubscribers", Unit::Count, one.confirmed).with(
-                "SubscribersLost",
-                Unit::Count,
-                one.lost,
-            )
+            let counts = metrics()
+                .by("Topic", one.topic)
+                .with("ConfirmedSubscribers", Unit::Count, one.confirmed)
+                .with("SubscribersLost", Unit::Count, one.lost);
+            match one.unfiltered {
+                Some(unfiltered) => counts.with("UnfilteredSubscribers", Unit::Count, u8::from(unfiltered)),
+                None => counts,
+            }
         });
         let credentials = self.credentials.iter().map(|one| {
             metrics().by("Credential", one.credential).with("DaysUntilCredentialEnds", Unit::Count, one.days_left)

@@ -11,7 +11,7 @@ use super::{report::WatchReport, trouble::Noted, watch};
 use crate::{
     app_certificates::AppCertificates,
     config::{Config, CredentialKind},
-    fake::{Fake, Fault, OTHER, TENANT, URL, config, policy},
+    fake::{Fake, Fault, OTHER, SECOND_TOPIC, TENANT, URL, config, policy},
     ports::{Host as _, OutsideError},
     run::{Answer, handle},
 };
@@ -249,6 +249,52 @@ async fn who_leaves_is_missed_once() {
         assert_eq!(values(&fake, "ConfirmedSubscribers")[0], count);
         assert_eq!(values(&fake, "SubscribersLost")[0], lost, "{count}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_for_calls_needs_somebody_without_a_filter_policy() {
+    let fake = settled("Global").await;
+    let change = |filter: Option<Option<&'static str>>, topic: &str| {
+        let filters = &mut fake.state.borrow_mut().filters;
+        match filter {
+            Some(filter) => drop(filters.insert(topic.to_owned(), filter)),
+            None => drop(filters.remove(topic)),
+        }
+    };
+    let filtered = Some(Some(r#"{"city": ["Bern"]}"#));
+    for (topic, index) in [("arn:alerts", 0), (SECOND_TOPIC, 1)] {
+        let name = if index == 0 { "AlertTopic" } else { "SecondAlertTopic" };
+        assert_eq!(look(&fake, &config("Global")).await.in_trouble, [""; 0]);
+        assert_eq!(values(&fake, "UnfilteredSubscribers"), [1, 1]);
+        change(filtered, topic);
+        let report = look(&fake, &config("Global")).await;
+        assert_eq!(report.in_trouble, [format!("AllFiltered {name}")]);
+        assert_eq!((values(&fake, "UnfilteredSubscribers")[index].clone(), report.ok), (0.into(), true));
+        // What cannot be seen is said, and no alarm says that it is so.
+        change(Some(None), topic);
+        let report = look(&fake, &config("Global")).await;
+        assert_eq!(report.in_trouble, [format!("FiltersNotSeen {name}")]);
+        assert_eq!((values(&fake, "UnfilteredSubscribers"), report.problems.len()), (vec![1.into(), 1.into()], 1));
+        change(None, topic);
+    }
+    for topic in ["arn:tests", "arn:operations", "arn:chat"] {
+        change(filtered, topic);
+    }
+    assert_eq!(look(&fake, &config("Global")).await.in_trouble, [""; 0], "tests and alarms may be filtered");
+    fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(0));
+    assert_eq!(look(&fake, &config("Global")).await.in_trouble, ["NobodyHears AlertTopic"], "one cause, said once");
+    assert_eq!(values(&fake, "UnfilteredSubscribers"), [0, 1]);
+}
+
+#[tokio::test]
+async fn the_filters_of_a_topic_in_another_account_are_not_asked_for() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().filters.insert(SECOND_TOPIC.to_owned(), None);
+    let mut config = config("Global");
+    config.alert_topic_arn = "arn:aws:sns:us-east-1:210987654321:Alerts".to_owned();
+    let report = look(&fake, &config).await;
+    assert!(report.ok, "{report:?}");
+    assert_eq!(values(&fake, "UnfilteredSubscribers"), [1, 1]);
 }
 
 #[tokio::test]

@@ -61,6 +61,10 @@ pub enum Trouble {
     CredentialEnding(&'static str),
     /// Nobody is subscribed to a topic for calls.
     NobodyHears(Topic),
+    /// Whoever is subscribed to a topic for calls has a filter policy.
+    AllFiltered(Topic),
+    /// Whether that is so cannot be seen.
+    FiltersNotSeen(Topic),
     /// A topic's subscribers cannot be counted.
     TopicNotSeen(Topic),
     /// The state table cannot be read.
@@ -79,6 +83,8 @@ impl fmt::Display for Trouble {
             Self::TenantNotSeen(tenant) => write!(formatter, "TenantNotSeen {tenant}"),
             Self::CredentialEnding(credential) => write!(formatter, "CredentialEnding {credential}"),
             Self::NobodyHears(topic) => write!(formatter, "NobodyHears {}", topic.name()),
+            Self::AllFiltered(topic) => write!(formatter, "AllFiltered {}", topic.name()),
+            Self::FiltersNotSeen(topic) => write!(formatter, "FiltersNotSeen {}", topic.name()),
             Self::TopicNotSeen(topic) => write!(formatter, "TopicNotSeen {}", topic.name()),
             alone => write!(formatter, "{alone:?}"),
         }
@@ -132,6 +138,11 @@ pub(super) fn shown(report: &WatchReport, renewal_interval: SignedDuration) -> V
     let for_calls = [Topic::Alert, Topic::SecondAlert, Topic::Chat];
     let unheard = |topic: &Topic| report.topics.iter().any(|one| one.topic == topic.name() && one.confirmed == 0);
     found.extend(for_calls.into_iter().filter(unheard).map(Trouble::NobodyHears));
+    let filtered = |topic: &Topic| {
+        let of_topic = report.topics.iter().find(|one| one.topic == topic.name());
+        of_topic.is_some_and(|one| one.confirmed > 0 && one.unfiltered == Some(false))
+    };
+    found.extend(for_calls.into_iter().filter(filtered).map(Trouble::AllFiltered));
     let ending = report.credentials.iter().filter(|one| one.days_left < SHORT_OF_DAYS);
     found.extend(ending.map(|one| Trouble::CredentialEnding(one.credential)));
     for (is_so, trouble) in [
@@ -251,7 +262,12 @@ mod tests {
                 seconds_remaining: LIFETIME.as_secs() - 28 * 60,
             }],
             topics: ["AlertTopic", "SecondAlertTopic", "ChatTopic"]
-                .map(|topic| TopicWatched { topic, confirmed: 1, lost: 0 })
+                .map(|topic| TopicWatched {
+                    topic,
+                    confirmed: 1,
+                    lost: 0,
+                    unfiltered: (topic != "ChatTopic").then_some(true),
+                })
                 .to_vec(),
             credentials: vec![CredentialWatched { credential: "ClientSecret", days_left: SHORT_OF_DAYS }],
             in_trouble: Vec::new(),
@@ -285,6 +301,8 @@ mod tests {
         );
         assert_eq!(shown_names(|report| report.credentials[0].days_left = 29), ["CredentialEnding ClientSecret"]);
         let unheard = |index: usize| shown_names(|report| report.topics[index].confirmed = 0);
+        let filtered = |index: usize| shown_names(|report| report.topics[index].unfiltered = Some(false));
+        assert_eq!([0, 1].map(filtered).concat(), ["AllFiltered AlertTopic", "AllFiltered SecondAlertTopic"]);
         assert_eq!(
             [0, 1, 2].map(unheard).concat(),
             ["AlertTopic", "SecondAlertTopic", "ChatTopic"].map(|topic| { format!("NobodyHears {topic}") })

@@ -8,6 +8,7 @@ use crate::{
         seen::{Seen, Topic},
     },
     config::Config,
+    coverage::Coverage,
     ports::{OutsideError, Subscribers},
 };
 
@@ -31,7 +32,8 @@ pub(super) fn state_table(seen: &Seen, config: &Config) -> Row {
 
 /// Who hears what.
 pub(super) fn topics(seen: &Seen) -> Vec<Row> {
-    seen.topics.iter().flat_map(|(topic, subscribers)| one_topic(*topic, subscribers)).collect()
+    let heard = seen.topics.iter().flat_map(|(topic, subscribers)| one_topic(*topic, subscribers));
+    heard.chain(seen.coverage.iter().filter_map(|(topic, coverage)| covered(*topic, coverage))).collect()
 }
 
 fn one_topic(topic: Topic, subscribers: &Result<Subscribers, OutsideError>) -> Vec<Row> {
@@ -97,6 +99,29 @@ pub(crate) fn heard(topic: Topic, subscribers: Subscribers) -> Vec<Row> {
         rows.push(Row::ok(link, name, format!("Confirmed subscribers: {}.", subscribers.confirmed)));
     }
     rows
+}
+
+/// A row if it is not known that somebody gets every message of a topic for calls. That nobody has confirmed is for [`heard`] to say.
+pub(crate) fn covered(topic: Topic, coverage: &Result<Coverage, OutsideError>) -> Option<Row> {
+    let (link, name) = (Link::Topic, topic.name());
+    match coverage {
+        Ok(Coverage::Unfiltered | Coverage::Filtered(0)) => None,
+        Ok(Coverage::Filtered(confirmed)) => Some(Row::failed(
+            link,
+            name,
+            format!("Every confirmed subscriber has a filter policy ({confirmed}): nobody is sure to get every call."),
+            "What a filter policy sees of these messages is not documented. Subscribe an address without a filter policy, and confirm \
+             it; or remove a filter policy with aws sns set-subscription-attributes --attribute-name FilterPolicy --attribute-value '{}'.",
+        )),
+        Err(error) => Some(Row::unknown(
+            link,
+            name,
+            format!("Whether anybody gets every call cannot be seen: {error}."),
+            "Amazon SNS shows a filter policy only to the account that subscribed. Look there with aws sns get-subscription-attributes: \
+             one confirmed subscriber must have no FilterPolicy. If all are of this account, deploy the stack again: the renewer's role must \
+             be allowed sns:ListSubscriptionsByTopic and sns:GetSubscriptionAttributes.",
+        )),
+    }
 }
 
 /// Whether the second topic is near enough for the time that the receiver has for it.

@@ -16,6 +16,9 @@ pub struct Subscriber {
     pub endpoint: String,
     /// Whether messages go there.
     pub standing: Standing,
+    /// The subscription's ARN, or what Amazon SNS lists in its place.
+    #[serde(skip)]
+    pub arn: String,
 }
 
 /// Whether a subscription gets what is published.
@@ -43,7 +46,7 @@ impl Subscriber {
             "http" | "https" => host_only(endpoint),
             _ => line(endpoint),
         };
-        Self { protocol: line(protocol), endpoint, standing }
+        Self { protocol: line(protocol), endpoint, standing, arn: subscription_arn.to_owned() }
     }
 }
 
