@@ -11,6 +11,21 @@ tag-drill = DRILL
 tag-test = TEST
 tag-unverified = NOT VERIFIED
 tag-unverified-short = UNVERIFIED
+# $what is place, caller or both.
+tag-now-verified = NOW VERIFIED
+tag-differs =
+    { $what ->
+        [place] LOCATION DIFFERS
+        [caller] CALLER DIFFERS
+       *[both] LOCATION AND CALLER DIFFER
+    }
+tag-updated =
+    { $what ->
+        [place] UPDATED LOCATION
+        [caller] UPDATED CALLER
+       *[both] UPDATED LOCATION AND CALLER
+    }
+tag-other-report = OTHER PLACE OR CALLER, VERIFIED ONE STAYS
 tag-late = LATE
 tag-late-by = LATE { $duration }
 
@@ -22,6 +37,8 @@ call =
        *[no] Emergency call
     }
 short-started = { call }
+short-started-ended = { call }, already ended
+short-started-ended-at = { call }, already ended at { $time }
 short-ended = { call } ended
 short-ended-after = { call } ended after { $duration }
 short-event = { call }, event "{ $kind }"
@@ -36,6 +53,8 @@ headline-started =
         [yes] Somebody dialled { $number } in Microsoft Teams.
        *[no] Somebody dialled an emergency number in Microsoft Teams.
     }
+headline-started-ended = { headline-started } The call has already ended.
+headline-started-ended-at = { headline-started } The call has already ended, at { $time }.
 headline-ended =
     { $known ->
         [yes] The call to { $number } in Microsoft Teams has ended.
@@ -70,6 +89,7 @@ label-location = Location
 label-coordinates = Coordinates
 label-time = Time
 label-started = Started
+label-ended = Ended
 label-duration = Duration
 label-received = Received
 label-policy = Policy
@@ -82,6 +102,7 @@ labelled = { $label }: { $value }
 unknown-caller = unknown caller
 call-back = Call back { $number }
 no-callback = No callback number
+confirm = Treat as real; confirm by a number you already have
 no-location = LOCATION MISSING
 not-given = NOT GIVEN
 not-readable = COULD NOT BE READ
@@ -99,8 +120,22 @@ warning-test =
         [yes] TEST: { $number } is a test number.
        *[no] TEST: this call was made to a test number.
     }
-warning-unverified = NOT VERIFIED: Microsoft's signature on this notification could not be checked. Act on it all the same.
-warning-unverified-test = NOT VERIFIED: Microsoft's signature on this notification could not be checked.
+warning-unverified = NOT VERIFIED: one of the two proofs that Microsoft sent this is missing. Treat the call as real, and confirm it by a number that you already have, not by the number in this message.
+warning-unverified-test = NOT VERIFIED: one of the two proofs that Microsoft sent this is missing.
+warning-now-verified = NOW VERIFIED: what was reported of this call before was not verified. This message is.
+warning-differs =
+    { $what ->
+        [place] LOCATION DIFFERS: the unverified report named another location, or none. Go by this message.
+        [caller] CALLER DIFFERS: the unverified report named another caller, or none. Go by this message.
+       *[both] LOCATION AND CALLER DIFFER: the unverified report named others, or none. Go by this message.
+    }
+warning-updated =
+    { $what ->
+        [place] UPDATED LOCATION: the location above is new. The message before named another one, or none.
+        [caller] UPDATED CALLER: what is said of the caller above is new. The message before named another one, or none.
+       *[both] UPDATED LOCATION AND CALLER: the location and the caller above are new. The message before named others, or none.
+    }
+warning-other-report = NOT VERIFIED: a report names another place or another caller; the verified place and caller stay.
 warning-no-content = DETAILS COULD NOT BE READ: the notification carried none. { ask }
 warning-undecryptable = DETAILS COULD NOT BE READ: they could not be decrypted. { ask }
 warning-unparseable = DETAILS COULD NOT BE READ: they are not in the expected form. { ask }
@@ -109,6 +144,28 @@ warning-no-location = LOCATION MISSING: Teams sent no location for this call.
 warning-no-street = NO STREET ADDRESS: the location above is all that Teams sent.
 warning-late = LATE: this happened { $duration } before this message was made.
 registered-location = The location is what Teams sent. It may be the registered location of the caller and not where the caller is now.
+
+## Small print
+
+missing-validation-token = The validation token is missing or could not be checked.
+missing-client-state = The client state is missing or unknown.
+contradiction-tenant = The notification states another tenant: { $stated }
+contradiction-policy = The notification states another policy: { $stated }
+
+## Many unverified calls in one message
+
+combined-calls =
+    { $count ->
+        [one] { $count } emergency call
+       *[other] { $count } emergency calls
+    }
+combined-headline =
+    { $count ->
+        [one] { $count } emergency call was reported; it is not verified.
+       *[other] { $count } emergency calls were reported; none of them is verified.
+    }
+combined-more = and { $count } more
+combined = So many unverified calls arrived at once that this message tells them together.
 
 ## What stands in a drill where the facts of a call would stand
 

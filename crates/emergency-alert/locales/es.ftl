@@ -11,6 +11,21 @@ tag-drill = SIMULACRO
 tag-test = PRUEBA
 tag-unverified = NO VERIFICADA
 tag-unverified-short = NO VERIFICADA
+# $what es place (lugar), caller (quien llama) o both (ambos).
+tag-now-verified = AHORA VERIFICADA
+tag-differs =
+    { $what ->
+        [place] OTRA UBICACIÓN
+        [caller] OTRO LLAMANTE
+       *[both] OTRA UBICACIÓN Y OTRO LLAMANTE
+    }
+tag-updated =
+    { $what ->
+        [place] UBICACIÓN ACTUALIZADA
+        [caller] LLAMANTE ACTUALIZADO
+       *[both] UBICACIÓN Y LLAMANTE ACTUALIZADOS
+    }
+tag-other-report = OTRO LUGAR O LLAMANTE, VALE LO VERIFICADO
 tag-late = CON RETRASO
 tag-late-by = RETRASO { $duration }
 
@@ -22,6 +37,8 @@ call =
        *[no] Llamada de emergencia
     }
 short-started = { call }
+short-started-ended = { call }, ya terminada
+short-started-ended-at = { call }, ya terminada a las { $time }
 short-ended = { call } terminada
 short-ended-after = { call } terminada tras { $duration }
 short-event = { call }, evento "{ $kind }"
@@ -36,6 +53,8 @@ headline-started =
         [yes] Se ha marcado el { $number } desde Microsoft Teams.
        *[no] Se ha marcado un número de emergencia desde Microsoft Teams.
     }
+headline-started-ended = { headline-started } La llamada ya ha terminado.
+headline-started-ended-at = { headline-started } La llamada ya ha terminado, a las { $time }.
 headline-ended =
     { $known ->
         [yes] La llamada al { $number } desde Microsoft Teams ha terminado.
@@ -70,6 +89,7 @@ label-location = Ubicación
 label-coordinates = Coordenadas
 label-time = Hora
 label-started = Comienzo
+label-ended = Fin
 label-duration = Duración
 label-received = Recibido
 label-policy = Directiva
@@ -82,6 +102,7 @@ labelled = { $label }: { $value }
 unknown-caller = llamante no identificado
 call-back = Devolver llamada al { $number }
 no-callback = Sin número para devolver la llamada
+confirm = Actúe como si fuera real; confirme con un número que ya tenga
 no-location = SIN UBICACIÓN
 not-given = NO INDICADO
 not-readable = NO SE HA PODIDO LEER
@@ -99,8 +120,22 @@ warning-test =
         [yes] PRUEBA: el { $number } es un número de prueba.
        *[no] PRUEBA: esta llamada se hizo a un número de prueba.
     }
-warning-unverified = NO VERIFICADA: no se ha podido comprobar la firma de Microsoft de esta notificación. Actúe de todos modos.
-warning-unverified-test = NO VERIFICADA: no se ha podido comprobar la firma de Microsoft de esta notificación.
+warning-unverified = NO VERIFICADA: falta una de las dos pruebas de que Microsoft envió esto. Actúe como si la llamada fuera real y confírmela con un número que ya tenga, no con el de este mensaje.
+warning-unverified-test = NO VERIFICADA: falta una de las dos pruebas de que Microsoft envió esto.
+warning-now-verified = AHORA VERIFICADA: lo comunicado antes sobre esta llamada no estaba verificado. Este mensaje sí.
+warning-differs =
+    { $what ->
+        [place] OTRA UBICACIÓN: el aviso no verificado indicaba otra ubicación, o ninguna. Guíese por este mensaje.
+        [caller] OTRO LLAMANTE: el aviso no verificado indicaba otra persona, o ninguna. Guíese por este mensaje.
+       *[both] OTRA UBICACIÓN Y OTRO LLAMANTE: el aviso no verificado indicaba otros, o ninguno. Guíese por este mensaje.
+    }
+warning-updated =
+    { $what ->
+        [place] UBICACIÓN ACTUALIZADA: la ubicación de arriba es nueva. El mensaje anterior indicaba otra, o ninguna.
+        [caller] LLAMANTE ACTUALIZADO: los datos de quien llama son nuevos. El mensaje anterior indicaba otros, o ninguno.
+       *[both] UBICACIÓN Y LLAMANTE ACTUALIZADOS: la ubicación y los datos de quien llama son nuevos. El mensaje anterior indicaba otros, o ninguno.
+    }
+warning-other-report = NO VERIFICADA: un aviso indica otro lugar u otro llamante; el lugar y el llamante verificados siguen valiendo.
 warning-no-content = DETALLES ILEGIBLES: la notificación no los traía. { ask }
 warning-undecryptable = DETALLES ILEGIBLES: no se han podido descifrar. { ask }
 warning-unparseable = DETALLES ILEGIBLES: no tienen la forma esperada. { ask }
@@ -109,6 +144,28 @@ warning-no-location = SIN UBICACIÓN: Teams no ha enviado ninguna ubicación par
 warning-no-street = FALTA LA CALLE: la ubicación de arriba es todo lo que ha enviado Teams.
 warning-late = CON RETRASO: esto ocurrió { $duration } antes de crearse este mensaje.
 registered-location = La ubicación es la que ha enviado Teams. Puede ser la ubicación registrada de la persona y no el lugar donde está ahora.
+
+## Letra pequeña
+
+missing-validation-token = El token de validación falta o no se ha podido comprobar.
+missing-client-state = El estado de cliente falta o no se conoce.
+contradiction-tenant = La notificación indica otro inquilino: { $stated }
+contradiction-policy = La notificación indica otra directiva: { $stated }
+
+## Muchas llamadas no verificadas en un mensaje
+
+combined-calls =
+    { $count ->
+        [one] { $count } llamada de emergencia
+       *[other] { $count } llamadas de emergencia
+    }
+combined-headline =
+    { $count ->
+        [one] Se ha comunicado { $count } llamada de emergencia; no está verificada.
+       *[other] Se han comunicado { $count } llamadas de emergencia; ninguna está verificada.
+    }
+combined-more = y { $count } más
+combined = Han llegado tantas llamadas no verificadas a la vez que este mensaje las comunica juntas.
 
 ## Lo que en un simulacro ocupa el lugar de los datos de una llamada
 

@@ -11,6 +11,21 @@ tag-drill = EXERCICE
 tag-test = TEST
 tag-unverified = NON VÉRIFIÉ
 tag-unverified-short = NON VÉRIFIÉ
+# $what vaut place (lieu), caller (appelant) ou both (les deux).
+tag-now-verified = DÉSORMAIS VÉRIFIÉ
+tag-differs =
+    { $what ->
+        [place] AUTRE LIEU
+        [caller] AUTRE APPELANT
+       *[both] AUTRE LIEU ET AUTRE APPELANT
+    }
+tag-updated =
+    { $what ->
+        [place] LIEU MIS À JOUR
+        [caller] APPELANT MIS À JOUR
+       *[both] LIEU ET APPELANT MIS À JOUR
+    }
+tag-other-report = AUTRE LIEU OU APPELANT, LE VÉRIFIÉ RESTE VALABLE
 tag-late = EN RETARD
 tag-late-by = RETARD { $duration }
 
@@ -22,6 +37,8 @@ call =
        *[no] Appel d'urgence
     }
 short-started = { call }
+short-started-ended = { call }, déjà terminé
+short-started-ended-at = { call }, déjà terminé à { $time }
 short-ended = { call } terminé
 short-ended-after = { call } terminé après { $duration }
 short-event = { call }, événement "{ $kind }"
@@ -36,6 +53,8 @@ headline-started =
         [yes] Le { $number } a été composé depuis Microsoft Teams.
        *[no] Un numéro d'urgence a été composé depuis Microsoft Teams.
     }
+headline-started-ended = { headline-started } L'appel est déjà terminé.
+headline-started-ended-at = { headline-started } L'appel est déjà terminé, à { $time }.
 headline-ended =
     { $known ->
         [yes] L'appel au { $number } depuis Microsoft Teams est terminé.
@@ -70,6 +89,7 @@ label-location = Lieu
 label-coordinates = Coordonnées
 label-time = Heure
 label-started = Début
+label-ended = Fin
 label-duration = Durée
 label-received = Reçu
 label-policy = Stratégie
@@ -82,6 +102,7 @@ labelled = { $label } : { $value }
 unknown-caller = appelant inconnu
 call-back = Rappeler le { $number }
 no-callback = Aucun numéro à rappeler
+confirm = À traiter comme réel ; confirmez par un numéro que vous avez déjà
 no-location = LOCALISATION ABSENTE
 not-given = NON INDIQUÉ
 not-readable = ILLISIBLE
@@ -99,8 +120,22 @@ warning-test =
         [yes] TEST : le { $number } est un numéro de test.
        *[no] TEST : cet appel a été passé à un numéro de test.
     }
-warning-unverified = NON VÉRIFIÉ : la signature de Microsoft sur cette notification n'a pas pu être contrôlée. Agissez quand même.
-warning-unverified-test = NON VÉRIFIÉ : la signature de Microsoft sur cette notification n'a pas pu être contrôlée.
+warning-unverified = NON VÉRIFIÉ : l'une des deux preuves que Microsoft a envoyé ceci manque. Traitez l'appel comme réel et confirmez-le par un numéro que vous avez déjà, pas par celui de ce message.
+warning-unverified-test = NON VÉRIFIÉ : l'une des deux preuves que Microsoft a envoyé ceci manque.
+warning-now-verified = DÉSORMAIS VÉRIFIÉ : ce qui a été signalé auparavant de cet appel n'était pas vérifié. Ce message l'est.
+warning-differs =
+    { $what ->
+        [place] AUTRE LIEU : le signalement non vérifié donnait un autre lieu, ou aucun. Fiez-vous à ce message.
+        [caller] AUTRE APPELANT : le signalement non vérifié donnait un autre appelant, ou aucun. Fiez-vous à ce message.
+       *[both] AUTRE LIEU ET AUTRE APPELANT : le signalement non vérifié en donnait d'autres, ou aucun. Fiez-vous à ce message.
+    }
+warning-updated =
+    { $what ->
+        [place] LIEU MIS À JOUR : le lieu ci-dessus est nouveau. Le message précédent en donnait un autre, ou aucun.
+        [caller] APPELANT MIS À JOUR : les données de l'appelant ci-dessus sont nouvelles. Le message précédent en donnait d'autres, ou aucune.
+       *[both] LIEU ET APPELANT MIS À JOUR : le lieu et les données de l'appelant ci-dessus sont nouveaux. Le message précédent en donnait d'autres, ou aucun.
+    }
+warning-other-report = NON VÉRIFIÉ : un signalement donne un autre lieu ou un autre appelant ; le lieu et l'appelant vérifiés restent valables.
 warning-no-content = DÉTAILS ILLISIBLES : la notification n'en contenait pas. { ask }
 warning-undecryptable = DÉTAILS ILLISIBLES : ils n'ont pas pu être déchiffrés. { ask }
 warning-unparseable = DÉTAILS ILLISIBLES : ils n'ont pas la forme attendue. { ask }
@@ -109,6 +144,28 @@ warning-no-location = LOCALISATION ABSENTE : Teams n'a envoyé aucune localisati
 warning-no-street = RUE NON INDIQUÉE : le lieu ci-dessus est tout ce que Teams a envoyé.
 warning-late = EN RETARD : cela s'est passé { $duration } avant la création de ce message.
 registered-location = Le lieu est celui que Teams a envoyé. Ce peut être le lieu enregistré de l'appelant et non l'endroit où il se trouve.
+
+## Petits caractères
+
+missing-validation-token = Le jeton de validation manque ou n'a pas pu être contrôlé.
+missing-client-state = L'état client manque ou est inconnu.
+contradiction-tenant = La notification indique un autre locataire : { $stated }
+contradiction-policy = La notification indique une autre stratégie : { $stated }
+
+## Beaucoup d'appels non vérifiés dans un message
+
+combined-calls =
+    { $count ->
+        [one] { $count } appel d'urgence
+       *[other] { $count } appels d'urgence
+    }
+combined-headline =
+    { $count ->
+        [one] { $count } appel d'urgence a été signalé ; il n'est pas vérifié.
+       *[other] { $count } appels d'urgence ont été signalés ; aucun n'est vérifié.
+    }
+combined-more = et { $count } de plus
+combined = Tant d'appels non vérifiés sont arrivés à la fois que ce message les annonce ensemble.
 
 ## Ce qui, dans un exercice, tient lieu des données d'un appel
 

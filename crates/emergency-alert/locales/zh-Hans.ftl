@@ -13,6 +13,21 @@ tag-drill = 演练
 tag-test = 测试
 tag-unverified = 未核实
 tag-unverified-short = 未核实
+# $what 为 place（位置）、caller（呼叫者）或 both（两者）。
+tag-now-verified = 现已核实
+tag-differs =
+    { $what ->
+        [place] 位置不同
+        [caller] 呼叫者不同
+       *[both] 位置和呼叫者不同
+    }
+tag-updated =
+    { $what ->
+        [place] 位置已更新
+        [caller] 呼叫者已更新
+       *[both] 位置和呼叫者已更新
+    }
+tag-other-report = 另报位置或呼叫者，以已核实的为准
 tag-late = 延迟
 tag-late-by = 延迟{ $duration }
 
@@ -24,6 +39,8 @@ call =
        *[no] 紧急呼叫
     }
 short-started = { call }
+short-started-ended = { call }，已结束
+short-started-ended-at = { call }，已于 { $time } 结束
 short-ended = { call } 已结束
 short-ended-after = { call } 已结束，历时{ $duration }
 short-event = { call }，事件“{ $kind }”
@@ -38,6 +55,8 @@ headline-started =
         [yes] 有人在 Microsoft Teams 中拨打了 { $number }。
        *[no] 有人在 Microsoft Teams 中拨打了紧急号码。
     }
+headline-started-ended = { headline-started }该呼叫已结束。
+headline-started-ended-at = { headline-started }该呼叫已于 { $time } 结束。
 headline-ended =
     { $known ->
         [yes] Microsoft Teams 中拨打 { $number } 的呼叫已结束。
@@ -72,6 +91,7 @@ label-location = 位置
 label-coordinates = 坐标
 label-time = 时间
 label-started = 开始
+label-ended = 结束
 label-duration = 历时
 label-received = 收到
 label-policy = 策略
@@ -84,6 +104,7 @@ labelled = { $label }：{ $value }
 unknown-caller = 呼叫者不明
 call-back = 回拨 { $number }
 no-callback = 无回拨号码
+confirm = 请按真实呼叫处置，并用您已有的号码核实
 no-location = 无位置信息
 not-given = 未提供
 not-readable = 无法读取
@@ -101,8 +122,22 @@ warning-test =
         [yes] 测试：{ $number } 是测试号码。
        *[no] 测试：此呼叫拨打的是测试号码。
     }
-warning-unverified = 未核实：无法检验此通知上的 Microsoft 签名。仍请按真实警报处置。
-warning-unverified-test = 未核实：无法检验此通知上的 Microsoft 签名。
+warning-unverified = 未核实：证明此通知来自 Microsoft 的两项依据缺少一项。请按真实呼叫处置，并用您已有的号码核实，不要使用本消息中的号码。
+warning-unverified-test = 未核实：证明此通知来自 Microsoft 的两项依据缺少一项。
+warning-now-verified = 现已核实：此前关于此呼叫的报告未经核实，本消息已核实。
+warning-differs =
+    { $what ->
+        [place] 位置不同：未核实的报告给出的是另一位置，或没有位置。请以本消息为准。
+        [caller] 呼叫者不同：未核实的报告给出的是另一呼叫者，或没有呼叫者。请以本消息为准。
+       *[both] 位置和呼叫者不同：未核实的报告给出的与此不同，或没有给出。请以本消息为准。
+    }
+warning-updated =
+    { $what ->
+        [place] 位置已更新：以上位置是新的。之前的消息给出的是另一位置，或没有位置。
+        [caller] 呼叫者已更新：以上呼叫者信息是新的。之前的消息给出的是另一呼叫者，或没有呼叫者。
+       *[both] 位置和呼叫者已更新：以上位置和呼叫者信息是新的。之前的消息给出的与此不同，或没有给出。
+    }
+warning-other-report = 未核实：有报告给出另一位置或另一呼叫者；仍以已核实的位置和呼叫者为准。
 warning-no-content = 无法读取详细信息：通知中没有内容。{ ask }
 warning-undecryptable = 无法读取详细信息：无法解密。{ ask }
 warning-unparseable = 无法读取详细信息：格式与预期不符。{ ask }
@@ -111,6 +146,20 @@ warning-no-location = 无位置信息：Teams 未提供此呼叫的位置。
 warning-no-street = 缺少街道地址：以上位置是 Teams 发送的全部内容。
 warning-late = 延迟：此事发生于本消息生成前{ $duration }。
 registered-location = 位置由 Teams 提供。它可能是呼叫者登记的位置，而不是其当前所在位置。
+
+## 附注
+
+missing-validation-token = 验证令牌缺失或无法检验。
+missing-client-state = 客户端状态缺失或未知。
+contradiction-tenant = 通知中写的是另一租户：{ $stated }
+contradiction-policy = 通知中写的是另一策略：{ $stated }
+
+## 一条消息中的多个未核实呼叫
+
+combined-calls = { $count } 个紧急呼叫
+combined-headline = 收到 { $count } 个紧急呼叫报告，均未核实。
+combined-more = 另有 { $count } 个
+combined = 同时收到的未核实呼叫过多，因此在本消息中一并告知。
 
 ## 演练中代替呼叫信息的文字
 

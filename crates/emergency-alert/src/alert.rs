@@ -15,9 +15,11 @@ use crate::document::{AlertDocument, SCHEMA_VERSION};
 use crate::email::Email;
 use crate::incident::Incident;
 use crate::location::Location;
-use crate::moment::age_seconds;
-use crate::notification::Notification;
+use crate::map_link::degrees;
+use crate::moment::{age_seconds, clock_as_of};
+use crate::notification::{Contradiction, Notification};
 use crate::phone::{self, International};
+use crate::relation::{Difference, End, Relation};
 use crate::settings::Settings;
 use crate::sms::sms;
 use crate::text::{Alphabet, CUT_MARK, clean, cut};
@@ -63,6 +65,10 @@ pub struct Start {
 pub struct Alert {
     document: AlertDocument,
     degraded: Option<DegradedReason>,
+    /// Whether it is the start of a call whose end was told before.
+    has_ended: bool,
+    /// When that was, for readers.
+    ended_clock: Option<String>,
     deduplication_key: String,
     /// The number to call back in international form, where it can be derived.
     international_callback: Option<International>,
@@ -154,7 +160,15 @@ impl Alert {
         let country = document.location.country_or_region.as_deref();
         let international_callback = number.and_then(|number| phone::international(number, country));
         let settings = settings.clone();
-        let mut alert = Self { document, degraded, deduplication_key, international_callback, settings };
+        let mut alert = Self {
+            document,
+            degraded,
+            has_ended: false,
+            ended_clock: None,
+            deduplication_key,
+            international_callback,
+            settings,
+        };
         alert.derive();
         alert
     }
@@ -197,17 +211,87 @@ impl Alert {
         Some(Start { at, is_test: self.document.is_test })
     }
 
+    /// Tells a start whose end was told before that the call has ended, so that it opens no incident. Of no effect for
+    /// other events; a time before the start is not told.
+    pub fn set_end(&mut self, end: End) {
+        if self.document.event_type.as_deref() != Some(STARTED) {
+            return;
+        }
+        self.has_ended = true;
+        let started_at = self.document.occurred_at;
+        self.document.ended_at = Some(end.at).filter(|at| started_at.is_none_or(|started_at| started_at <= *at));
+        let received_at = self.document.received_at;
+        self.ended_clock = self.document.ended_at.map(|at| clock_as_of(received_at, at, self.time_zone()));
+        self.derive();
+    }
+
+    /// When the call ended, if this is its end and says so.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        let at = self.document.occurred_at.filter(|_| self.is_end())?;
+        Some(End { at })
+    }
+
+    /// Says how it relates to what was told of the same event before. Of no effect where the alert cannot be in that
+    /// relation: only a verified alert is now verified or updated, only another is another report.
+    pub fn set_relation(&mut self, relation: Relation) {
+        let verified = self.is_verified();
+        let fits = match relation {
+            Relation::First => true,
+            Relation::NowVerified { .. } => verified,
+            Relation::Updated { place, caller } => verified && Difference::of(place, caller).is_some(),
+            Relation::OtherReport => !verified,
+        };
+        if fits {
+            self.document.relation = relation;
+            self.derive();
+        }
+    }
+
     /// Whether this is the end of a call.
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.document.event_type.as_deref() == Some(ENDED)
     }
 
-    /// What all events of a call share: a JSON array. None without the id of the call.
+    /// Whether both proofs of the sender are there.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.document.verified
+    }
+
+    /// Whether the call is over: this is its end, or its start that arrived later than its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_end() || self.has_ended
+    }
+
+    /// What all verified events of a call share, and all unverified ones: a JSON array. An unverified event has nothing
+    /// in common with a verified one, so that it ends, starts and updates nothing verified. None without the id of the
+    /// call.
     #[must_use]
     pub fn call_key(&self) -> Option<String> {
         let call_id = self.document.call_id.as_ref()?;
-        Some(json!(["call", self.document.tenant_id, call_id]).to_string())
+        let kind = if self.is_verified() { "call" } else { "unverified call" };
+        Some(json!([kind, self.document.tenant_id, call_id]).to_string())
+    }
+
+    /// Equal for two alerts that tell the same place: a JSON array, the same for all that tell none. It may contain
+    /// personal data, so only a digest of it is fit for storing.
+    #[must_use]
+    pub fn place_key(&self) -> String {
+        let location = &self.document.location;
+        let point = location.point().map(|(latitude, longitude)| [degrees(latitude), degrees(longitude)]);
+        let parts = location.parts().map(told);
+        json!(["place", parts, point]).to_string()
+    }
+
+    /// Equal for two alerts that tell the same caller: a JSON array, the same for all that tell none. It may contain
+    /// personal data, so only a digest of it is fit for storing.
+    #[must_use]
+    pub fn caller_key(&self) -> String {
+        let Caller { display_name, upn, phone_number } = &self.document.caller;
+        let parts = [display_name, upn, phone_number].map(|part| told(part.as_deref()));
+        json!(["caller", parts]).to_string()
     }
 
     /// The alert document.
@@ -272,6 +356,7 @@ impl Alert {
         match (self.degraded, self.document.event_type.as_deref()) {
             (Some(_), _) => Occasion::Unreadable,
             _ if self.document.is_drill => Occasion::Drill,
+            (None, Some(STARTED)) if self.has_ended => Occasion::StartedAndEnded(self.ended_clock.as_deref()),
             (None, Some(STARTED)) => Occasion::Started,
             (None, Some(ENDED)) => Occasion::Ended(self.document.duration_seconds),
             (None, kind) => Occasion::Other(kind),
@@ -288,6 +373,17 @@ impl Alert {
             occasion => occasion,
         };
         self.wording().headline(occasion, number.as_deref(), &value(&self.document.policy_name))
+    }
+
+    /// What to do about a call that is not verified, in few words. A test asks nobody to act.
+    pub(crate) fn confirmation(&self) -> Option<String> {
+        let asks = !self.is_verified() && !self.document.is_test;
+        asks.then(|| self.wording().say("confirm"))
+    }
+
+    /// The phrase that stands for a value that is not there.
+    pub(crate) fn missing_phrase(&self) -> &'static str {
+        if self.degraded.is_some() { "not-readable" } else { "not-given" }
     }
 
     /// The age of the event, in seconds, where it is late.
@@ -336,7 +432,10 @@ fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocu
         is_test: false,
         is_drill: false,
         audience: Audience::Alert,
-        verified: notification.verified,
+        verified: notification.proof.is_verified(),
+        missing_proof: notification.proof.missing(),
+        contradictions: Contradiction::told(&notification.contradictions),
+        relation: Relation::First,
         degraded: false,
         truncated: false,
         policy_name: notification.policy_name.clone(),
@@ -347,6 +446,7 @@ fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocu
         age_seconds: None,
         started_at: None,
         duration_seconds: None,
+        ended_at: None,
         callback_number: None,
         map_url: None,
         caller: Caller::default(),
@@ -356,6 +456,11 @@ fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocu
         language: settings.language().tag(),
         raw: Value::Null,
     }
+}
+
+/// What a text shows, in which two deliveries of it must not differ.
+fn told(text: Option<&str>) -> Option<String> {
+    text.map(clean).filter(|text| !text.is_empty())
 }
 
 /// The document with the members of its objects in order, since another delivery may order them differently.

@@ -35,6 +35,7 @@ pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)
     .collect()
 }
 
-fn flag(value: bool) -> &'static str {
+/// How attributes say yes and no.
+pub(crate) fn flag(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }

@@ -12,13 +12,15 @@ use crate::call::Caller;
 use crate::chat::Chat;
 use crate::incident::Incident;
 use crate::location::Location;
+use crate::notification::{Contradiction, MissingProof};
+use crate::relation::Relation;
 use crate::text::cut;
 
 /// The version of the alert document. Versions with the same major number only add members.
-pub const SCHEMA_VERSION: &str = "1.1";
+pub const SCHEMA_VERSION: &str = "1.2";
 
 /// The JSON Schema (2020-12) of the alert document.
-pub const ALERT_SCHEMA: &str = include_str!("../schema/alert-1.1.json");
+pub const ALERT_SCHEMA: &str = include_str!("../schema/alert-1.2.json");
 
 /// The largest alert document, in bytes. Its place is in a JSON string inside an SNS message of 256 KiB, where
 /// escaping can double it.
@@ -44,8 +46,15 @@ pub struct AlertDocument {
     pub is_drill: bool,
     /// Which topic the alert belongs to.
     pub audience: Audience,
-    /// Whether the sender's signature was checked.
+    /// Whether both proofs of the sender are there.
     pub verified: bool,
+    /// The proof that is not there.
+    pub missing_proof: Option<MissingProof>,
+    /// What the notification states although its proof says otherwise; cleaned and cut.
+    pub contradictions: Vec<Contradiction>,
+    /// How it relates to what was told of the same event before: `relation`, `newPlace` and `newCaller`.
+    #[serde(flatten)]
+    pub relation: Relation,
     /// Whether the details of the call could not be read.
     pub degraded: bool,
     /// Whether texts were cut or `raw` was left out to keep to [`MAX_JSON_BYTES`].
@@ -69,6 +78,9 @@ pub struct AlertDocument {
     pub started_at: Option<Timestamp>,
     /// The length of an ended call, where its start was seen.
     pub duration_seconds: Option<i64>,
+    /// When the call ended, where its start arrives later than its end.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub ended_at: Option<Timestamp>,
     /// The number to call back in E.164, where it can be derived.
     pub callback_number: Option<String>,
     /// A link that shows the coordinates on a map.
@@ -106,6 +118,12 @@ impl AlertDocument {
             }
             self.raw = Value::Null;
         }
+        self
+    }
+
+    /// The same without the decrypted document.
+    pub(crate) fn without_raw(mut self) -> Self {
+        self.raw = Value::Null;
         self
     }
 

@@ -9,15 +9,16 @@ use crate::moment;
 use crate::summary::{summary, tags};
 use crate::text::{CUT_MARK, ascii, clean, cut};
 use crate::warnings::warnings;
+use crate::wording::Wording;
 
 /// SNS takes subjects of fewer than 100 characters.
-const MAX_SUBJECT: usize = 99;
+pub(crate) const MAX_SUBJECT: usize = 99;
 
 /// The width that plain-text mail programs show without wrapping.
 const WIDTH: usize = 72;
 
 /// What goes on under a line. Little, so that a narrow screen has room for the text.
-const INDENT: &str = "  ";
+pub(crate) const INDENT: &str = "  ";
 
 /// The longest value in the body, in bytes; with the number of lines it keeps the body below 16 kB.
 const MAX_VALUE_BYTES: usize = 400;
@@ -40,7 +41,11 @@ impl Email {
 
 /// What happened; who; where; when; what to beware of; what it belongs to.
 fn body(alert: &Alert) -> String {
-    let mut page = Page::new(alert);
+    let mut page = Page::new(alert.wording());
+    if alert.document().is_drill {
+        page.mark = format!("{} | ", alert.wording().say("tag-drill"));
+    }
+    page.missing(alert.missing_phrase());
     // Foreign text must not begin a line: it could pass for another fact.
     page.wrapped(&format!("{}{}", tags(alert, alert.wording()), alert.headline(clean)), "", INDENT);
     page.blank();
@@ -61,7 +66,7 @@ fn body(alert: &Alert) -> String {
     }
     page.blank();
     origin(&mut page, alert);
-    page.text
+    page.text()
 }
 
 fn caller(page: &mut Page<'_>, alert: &Alert) {
@@ -117,6 +122,10 @@ fn time(page: &mut Page<'_>, alert: &Alert) {
         page.under(&moment::utc(started));
         page.labelled("label-duration", Some(wording.duration(length)));
     }
+    if let Some(ended) = document.ended_at {
+        page.labelled("label-ended", Some(wording.moment(&moment::in_zone(ended, alert.time_zone()).0)));
+        page.under(&moment::utc(ended));
+    }
 }
 
 fn origin(page: &mut Page<'_>, alert: &Alert) {
@@ -125,6 +134,13 @@ fn origin(page: &mut Page<'_>, alert: &Alert) {
     page.labelled("label-policy", value(Some(&document.policy_name)));
     page.labelled("label-tenant", value(Some(&document.tenant_id)));
     page.labelled("label-call", value(document.call_id.as_ref()));
+    if let Some(missing) = document.missing_proof {
+        page.paragraph(&alert.wording().missing_proof(missing));
+    }
+    for contradiction in &document.contradictions {
+        let stated = clean(contradiction.stated());
+        page.wrapped(&alert.wording().contradiction(contradiction, &stated), "", INDENT);
+    }
 }
 
 /// A value fit for the body, if there is one.
@@ -134,21 +150,36 @@ fn value(text: Option<&String>) -> Option<String> {
 }
 
 /// Plain text under construction.
-struct Page<'a> {
-    alert: &'a Alert,
+pub(crate) struct Page<'a> {
+    wording: &'a Wording,
     /// In front of each line of a drill, since somebody may see a part only.
     mark: String,
+    /// The phrase that stands for a value that is not there.
+    missing: &'static str,
     text: String,
 }
 
 impl<'a> Page<'a> {
-    fn new(alert: &'a Alert) -> Self {
-        let drill = alert.document().is_drill;
-        let mark = if drill { format!("{} | ", alert.wording().say("tag-drill")) } else { String::new() };
-        Self { alert, mark, text: String::new() }
+    pub(crate) fn new(wording: &'a Wording) -> Self {
+        Self { wording, mark: String::new(), missing: "not-given", text: String::new() }
     }
 
-    fn blank(&mut self) {
+    /// Has `phrase` stand for values that are not there.
+    pub(crate) fn missing(&mut self, phrase: &'static str) {
+        self.missing = phrase;
+    }
+
+    /// The length of the text so far, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The text.
+    pub(crate) fn text(self) -> String {
+        self.text
+    }
+
+    pub(crate) fn blank(&mut self) {
         self.text.push('\n');
     }
 
@@ -158,7 +189,7 @@ impl<'a> Page<'a> {
         self.text.push('\n');
     }
 
-    fn paragraph(&mut self, text: &str) {
+    pub(crate) fn paragraph(&mut self, text: &str) {
         self.wrapped(text, "", "");
     }
 
@@ -167,23 +198,22 @@ impl<'a> Page<'a> {
         self.wrapped(text, INDENT, INDENT);
     }
 
-    fn labelled(&mut self, label: &str, value: Option<String>) {
-        let line = self.alert.wording().labelled(label, &self.given(value));
+    pub(crate) fn labelled(&mut self, label: &str, value: Option<String>) {
+        let line = self.wording.labelled(label, &self.given(value));
         self.wrapped(&line, "", INDENT);
     }
 
     /// The same on one line: a number in two pieces is worse than a long line.
-    fn unbroken(&mut self, label: &str, value: Option<String>) {
-        let line = self.alert.wording().labelled(label, &self.given(value));
+    pub(crate) fn unbroken(&mut self, label: &str, value: Option<String>) {
+        let line = self.wording.labelled(label, &self.given(value));
         self.line(&line);
     }
 
     fn given(&self, value: Option<String>) -> String {
-        let missing = if self.alert.degraded_reason().is_some() { "not-readable" } else { "not-given" };
-        value.unwrap_or_else(|| self.alert.wording().say(missing))
+        value.unwrap_or_else(|| self.wording.say(self.missing))
     }
 
-    fn wrapped(&mut self, text: &str, first: &str, next: &str) {
+    pub(crate) fn wrapped(&mut self, text: &str, first: &str, next: &str) {
         let width = WIDTH.saturating_sub(display_width(&self.mark));
         let options = Options::new(width)
             .initial_indent(first)

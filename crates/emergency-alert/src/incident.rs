@@ -12,7 +12,7 @@ use crate::text::{CUT_MARK, clean, cut};
 const MAX_KEY_BYTES: usize = 255;
 
 /// The longest summary, in bytes: what PagerDuty takes, less what follows it here.
-const MAX_SUMMARY_BYTES: usize = 800;
+const MAX_SUMMARY_BYTES: usize = 750;
 
 /// The longest number in a summary, in bytes.
 const MAX_NUMBER_BYTES: usize = 100;
@@ -24,7 +24,7 @@ const MAX_NUMBER_BYTES: usize = 100;
 pub struct Incident {
     /// What to do with the incident.
     pub action: Action,
-    /// The same for all events of a call.
+    /// The same for all verified events of a call, and another for all that are not verified.
     pub key: String,
     /// How urgent it is.
     pub severity: Severity,
@@ -56,9 +56,9 @@ impl Incident {
     /// The incident of an alert.
     pub(crate) fn of(alert: &Alert) -> Self {
         let document = alert.document();
-        let quiet = document.is_test || alert.is_end();
+        let quiet = document.is_test || alert.is_over();
         Self {
-            action: if alert.is_end() { Action::Resolve } else { Action::Trigger },
+            action: if alert.is_over() { Action::Resolve } else { Action::Trigger },
             key: key(alert),
             severity: if quiet { Severity::Info } else { Severity::Critical },
             summary: line(alert),
@@ -71,16 +71,23 @@ impl Incident {
     }
 }
 
-/// The id of the call. Where that cannot be written so, or there is none, a fingerprint keeps incidents apart.
+/// In front of the key of an alert that is not verified. No key of a verified one begins so.
+const UNVERIFIED: &str = "unverified ";
+
+/// The id of the call, marked where the alert is not verified: an unverified event must neither join nor resolve the
+/// incident of a verified one. Where the id cannot be written so, or there is none, a fingerprint keeps incidents apart.
 fn key(alert: &Alert) -> String {
     let id = alert.document().call_id.clone().unwrap_or_default();
-    let key = cut(&plain(&id), MAX_KEY_BYTES, "");
-    if !id.is_empty() && key == id {
-        return key;
+    let mark = if alert.is_verified() { "" } else { UNVERIFIED };
+    let room = MAX_KEY_BYTES - mark.len();
+    let shown = cut(&plain(&id), room, "");
+    let imitates = alert.is_verified() && shown.starts_with(UNVERIFIED.trim_end());
+    if !id.is_empty() && shown == id && !imitates {
+        return format!("{mark}{shown}");
     }
     let print = fingerprint(&alert.call_key().unwrap_or_else(|| alert.deduplication_key()));
-    let room = MAX_KEY_BYTES - print.len() - 1;
-    format!("{} {print}", cut(&key, room, "")).trim_start().to_owned()
+    let shown = if imitates { String::new() } else { cut(&shown, room - print.len() - 1, "") };
+    format!("{mark}{}", format!("{shown} {print}").trim_start())
 }
 
 /// Differs for two texts that nobody made up to collide, and tells nothing of the text: FNV-1a of 64 bits.
@@ -98,7 +105,8 @@ fn line(alert: &Alert) -> String {
     let number =
         number.map(|number| cut(&clean(number), MAX_NUMBER_BYTES, CUT_MARK)).filter(|number| !number.is_empty());
     // The words around the number are an operator's to change.
-    number.map_or_else(|| line.clone(), |number| plain(&format!("{line}. {}", wording.call_back(&number))))
+    let sentences = [Some(line), number.map(|number| wording.call_back(&number)), alert.confirmation()];
+    plain(&sentences.into_iter().flatten().collect::<Vec<_>>().join(". "))
 }
 
 fn plain(text: &str) -> String {

@@ -74,6 +74,24 @@ impl Location {
         Some((self.latitude?, self.longitude?)).filter(|point| *point != (0.0, 0.0))
     }
 
+    /// The parts of the address.
+    pub(crate) fn parts(&self) -> [Option<&str>; 11] {
+        [
+            &self.display_name,
+            &self.company_name,
+            &self.house_number,
+            &self.street,
+            &self.street_suffix,
+            &self.additional_info,
+            &self.city,
+            &self.county,
+            &self.state,
+            &self.postal_code,
+            &self.country_or_region,
+        ]
+        .map(Option::as_deref)
+    }
+
     /// The text members, for bounding their length.
     pub(crate) fn texts_mut(&mut self) -> [&mut Option<String>; 12] {
         [

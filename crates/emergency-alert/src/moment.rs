@@ -42,6 +42,14 @@ pub(crate) fn date_and_clock(moment: Timestamp, zone: &TimeZone) -> String {
     moment.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
+/// From this age on, a time of day alone would be taken for another day's.
+pub(crate) const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// The moment in the zone as somebody reads it at `now`: the time of day, with the date if it is another day's.
+pub(crate) fn clock_as_of(now: Timestamp, moment: Timestamp, zone: &TimeZone) -> String {
+    if age_seconds(moment, now).abs() >= DAY_SECONDS { date_and_clock(moment, zone) } else { clock(moment, zone) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,21 +15,19 @@ use crate::wording::Occasion;
 /// Longer than any telephone number, formatting included.
 const MAX_NUMBER: usize = 64;
 
-/// From this age on, a time of day alone would be taken for another day's.
-const DAY_SECONDS: i64 = 24 * 60 * 60;
-
 /// The alert in the alphabet of its language.
 pub(crate) fn sms(alert: &Alert) -> String {
     let wording = alert.wording();
     let alphabet = wording.language().sms_alphabet();
     let full_stop = wording.language().full_stop();
-    let (required, extras) = if alert.degraded_reason().is_some() {
+    let (mut required, extras) = if alert.degraded_reason().is_some() {
         let policy = alert.policy(alphabet.write, wording);
         ([Some(head(alert, alphabet)), policy].into_iter().flatten().collect(), vec![received(alert)])
     } else {
         let address = Address::new(&alert.document().location, alphabet.write, wording);
         (required(alert, alphabet, &address), extras(alert, alphabet, &address))
     };
+    required.extend(alert.confirmation());
     // The words themselves and the marks of cut values need not be in the alphabet.
     let text = (alphabet.write)(&required.join(full_stop));
     let mut text = alphabet.cut(&text, alphabet.capacity(MAX_PARTS));
@@ -47,15 +45,16 @@ pub(crate) fn sms(alert: &Alert) -> String {
 /// Flags and what happened.
 fn head(alert: &Alert, alphabet: &SmsAlphabet) -> String {
     let (document, wording) = (alert.document(), alert.wording());
-    let flags: Vec<String> = [
-        document.is_drill.then(|| wording.say("tag-drill")),
-        (document.is_test && !document.is_drill).then(|| wording.say("tag-test")),
-        (!document.verified).then(|| wording.say("tag-unverified-short")),
-        alert.lateness().map(|age| wording.late_tag(age)),
+    let mut flags: Vec<String> = [
+        (document.is_drill, "tag-drill"),
+        (document.is_test && !document.is_drill, "tag-test"),
+        (!document.verified, "tag-unverified-short"),
     ]
     .into_iter()
-    .flatten()
+    .filter_map(|(shown, tag)| shown.then(|| wording.say(tag)))
     .collect();
+    flags.extend(wording.relation_tags(document.relation));
+    flags.extend(alert.lateness().map(|age| wording.late_tag(age)));
     let number = short(alphabet, document.number_dialed.as_ref(), 20);
     let kind = short(alphabet, document.event_type.as_ref(), 30);
     let occasion = match alert.occasion() {
@@ -93,7 +92,7 @@ fn extras(alert: &Alert, alphabet: &SmsAlphabet, address: &Address) -> Vec<Strin
     let Some(occurred) = document.occurred_at else {
         return name.into_iter().chain(more).chain([received(alert)]).collect();
     };
-    if document.age_seconds.is_some_and(|age| age.abs() >= DAY_SECONDS) {
+    if document.age_seconds.is_some_and(|age| age.abs() >= moment::DAY_SECONDS) {
         // Another day's call is told by its date before anything else.
         let time = wording.at_time(&moment::date_and_clock(occurred, zone));
         return [time].into_iter().chain(name).chain(more).collect();

@@ -14,7 +14,7 @@ const MAX_NAME_BYTES: usize = 30;
 /// The line in at most `max` bytes, most telling part first. What need not be there is there only if it fits; what must be
 /// is cut with `mark` where it is longer.
 pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet, max: usize, mark: &str) -> String {
-    let headline = short_headline(alert, wording, alphabet);
+    let headline = alert.short_headline(wording, alphabet);
     // There is nobody and no place in a drill, nor in a call that cannot be read.
     let (about, more) = if alert.document().is_drill || alert.degraded_reason().is_some() {
         (alert.policy(alphabet, wording), Vec::new())
@@ -37,29 +37,29 @@ pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet, max:
 /// What the reader must know before anything else, each in brackets.
 pub(crate) fn tags(alert: &Alert, wording: &Wording) -> String {
     let document = alert.document();
-    let tags = [
-        (document.is_drill, "tag-drill"),
-        (document.is_test && !document.is_drill, "tag-test"),
-        (!document.verified, "tag-unverified"),
-        (alert.lateness().is_some(), "tag-late"),
+    let say = |(shown, tag): (bool, &str)| shown.then(|| wording.say(tag));
+    let mut tags = vec![
+        say((document.is_drill, "tag-drill")),
+        say((document.is_test && !document.is_drill, "tag-test")),
+        say((!document.verified, "tag-unverified")),
     ];
-    let mut line = String::new();
-    for (_, tag) in tags.iter().filter(|(shown, _)| *shown) {
-        line.extend(["[", &wording.say(tag), "] "]);
-    }
-    line
+    tags.extend(wording.relation_tags(document.relation).into_iter().map(Some));
+    tags.push(say((alert.lateness().is_some(), "tag-late")));
+    tags.into_iter().flatten().map(|tag| format!("[{tag}] ")).collect()
 }
 
-/// What happened.
-fn short_headline(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
-    let document = alert.document();
-    let number = bounded(document.number_dialed.as_ref(), alphabet, MAX_NUMBER_BYTES);
-    let kind = bounded(document.event_type.as_ref(), alphabet, MAX_NUMBER_BYTES);
-    let occasion = match alert.occasion() {
-        Occasion::Other(_) => Occasion::Other(kind.as_deref()),
-        occasion => occasion,
-    };
-    wording.short_headline(occasion, number.as_deref())
+impl Alert {
+    /// What happened, in the fewest words.
+    pub(crate) fn short_headline(&self, wording: &Wording, alphabet: Alphabet) -> String {
+        let document = self.document();
+        let number = bounded(document.number_dialed.as_ref(), alphabet, MAX_NUMBER_BYTES);
+        let kind = bounded(document.event_type.as_ref(), alphabet, MAX_NUMBER_BYTES);
+        let occasion = match self.occasion() {
+            Occasion::Other(_) => Occasion::Other(kind.as_deref()),
+            occasion => occasion,
+        };
+        wording.short_headline(occasion, number.as_deref())
+    }
 }
 
 fn who(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {

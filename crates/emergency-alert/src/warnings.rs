@@ -17,6 +17,7 @@ pub(crate) fn warnings(alert: &Alert, wording: &Wording, address: &Address, numb
         // A test asks nobody to act.
         warnings.push(wording.say(if document.is_test { "warning-unverified-test" } else { "warning-unverified" }));
     }
+    warnings.extend(wording.relation_warnings(document.relation));
     if let Some(reason) = alert.degraded_reason() {
         warnings.push(wording.unreadable_warning(reason));
     } else if address.is_empty() {

@@ -13,6 +13,8 @@ use unic_langid::LanguageIdentifier;
 use crate::alert::DegradedReason;
 use crate::language::Language;
 use crate::map_link::degrees;
+use crate::notification::{Contradiction, MissingProof};
+use crate::relation::{Difference, Relation};
 use crate::settings::dialled;
 
 /// What an alert is about.
@@ -20,6 +22,8 @@ use crate::settings::dialled;
 pub(crate) enum Occasion<'a> {
     /// `callStarted`
     Started,
+    /// `callStarted`, heard of after the end; with the time of the end where it is known.
+    StartedAndEnded(Option<&'a str>),
     /// `callEnded`, with the length of the call in seconds where its start was seen.
     Ended(Option<i64>),
     /// An event type of unknown meaning, or none.
@@ -69,6 +73,8 @@ impl Wording {
     pub(crate) fn headline(&self, occasion: Occasion<'_>, number: Option<&str>, policy: &str) -> String {
         let id = match occasion {
             Occasion::Started => "headline-started",
+            Occasion::StartedAndEnded(Some(_)) => "headline-started-ended-at",
+            Occasion::StartedAndEnded(None) => "headline-started-ended",
             Occasion::Ended(Some(_)) => "headline-ended-after",
             Occasion::Ended(None) => "headline-ended",
             Occasion::Other(Some(_)) => "headline-event",
@@ -83,6 +89,8 @@ impl Wording {
     pub(crate) fn short_headline(&self, occasion: Occasion<'_>, number: Option<&str>) -> String {
         let id = match occasion {
             Occasion::Started => "short-started",
+            Occasion::StartedAndEnded(Some(_)) => "short-started-ended-at",
+            Occasion::StartedAndEnded(None) => "short-started-ended",
             Occasion::Ended(Some(_)) => "short-ended-after",
             Occasion::Ended(None) => "short-ended",
             Occasion::Other(Some(_)) => "short-event",
@@ -103,10 +111,11 @@ impl Wording {
     ) -> String {
         // A word in the number's place could pass for a mark, as that of a test.
         let number = number.filter(|number| !dialled(number).contains(char::is_alphabetic));
-        let (kind, length) = match occasion {
-            Occasion::Other(kind) => (kind, None),
-            Occasion::Ended(length) => (None, length),
-            _ => (None, None),
+        let (kind, time, length) = match occasion {
+            Occasion::Other(kind) => (kind, None, None),
+            Occasion::StartedAndEnded(time) => (None, time, None),
+            Occasion::Ended(length) => (None, None, length),
+            _ => (None, None, None),
         };
         let known = if number.is_some() { "yes" } else { "no" };
         self.fill(
@@ -115,10 +124,68 @@ impl Wording {
                 ("known", known.into()),
                 ("number", number.unwrap_or_default().into()),
                 ("kind", kind.unwrap_or_default().into()),
+                ("time", time.unwrap_or_default().into()),
                 ("duration", length.map(|seconds| duration(self, seconds)).unwrap_or_default().into()),
                 ("policy", policy.into()),
             ],
         )
+    }
+
+    /// How the alert relates to what was told before, in the fewest words.
+    pub(crate) fn relation_tags(&self, relation: Relation) -> Vec<String> {
+        match relation {
+            Relation::First => Vec::new(),
+            Relation::NowVerified { other_place, other_caller } => {
+                let differs = Difference::of(other_place, other_caller).map(|what| self.about("tag-differs", what));
+                [Some(self.say("tag-now-verified")), differs].into_iter().flatten().collect()
+            }
+            Relation::Updated { place, caller } => {
+                Difference::of(place, caller).map(|what| self.about("tag-updated", what)).into_iter().collect()
+            }
+            Relation::OtherReport => vec![self.say("tag-other-report")],
+        }
+    }
+
+    /// The same in sentences.
+    pub(crate) fn relation_warnings(&self, relation: Relation) -> Vec<String> {
+        match relation {
+            Relation::First => Vec::new(),
+            Relation::NowVerified { other_place, other_caller } => {
+                let differs = Difference::of(other_place, other_caller).map(|what| self.about("warning-differs", what));
+                [Some(self.say("warning-now-verified")), differs].into_iter().flatten().collect()
+            }
+            Relation::Updated { place, caller } => {
+                Difference::of(place, caller).map(|what| self.about("warning-updated", what)).into_iter().collect()
+            }
+            Relation::OtherReport => vec![self.say("warning-other-report")],
+        }
+    }
+
+    /// A phrase about the place, the caller or both.
+    fn about(&self, phrase: &str, what: Difference) -> String {
+        let what = match what {
+            Difference::Place => "place",
+            Difference::Caller => "caller",
+            Difference::Both => "both",
+        };
+        self.fill(phrase, [("what", what.into())])
+    }
+
+    /// Which proof of the sender is not there.
+    pub(crate) fn missing_proof(&self, missing: MissingProof) -> String {
+        self.say(match missing {
+            MissingProof::ValidationToken => "missing-validation-token",
+            MissingProof::ClientState => "missing-client-state",
+        })
+    }
+
+    /// What the notification states although its proof says otherwise.
+    pub(crate) fn contradiction(&self, what: &Contradiction, stated: &str) -> String {
+        let id = match what {
+            Contradiction::Tenant(_) => "contradiction-tenant",
+            Contradiction::Policy(_) => "contradiction-policy",
+        };
+        self.fill(id, [("stated", stated.into())])
     }
 
     /// Why the details of a call are not there, and what to do about it.
@@ -141,6 +208,21 @@ impl Wording {
 
     pub(crate) fn late_tag(&self, seconds: i64) -> String {
         self.fill("tag-late-by", [("duration", self.short_duration(seconds).into())])
+    }
+
+    /// How many calls there are.
+    pub(crate) fn calls(&self, count: usize) -> String {
+        self.fill("combined-calls", [("count", count.into())])
+    }
+
+    /// The same in a sentence.
+    pub(crate) fn calls_headline(&self, count: usize) -> String {
+        self.fill("combined-headline", [("count", count.into())])
+    }
+
+    /// How many calls are not told one by one.
+    pub(crate) fn more_calls(&self, count: usize) -> String {
+        self.fill("combined-more", [("count", count.into())])
     }
 
     /// A value behind its label.
@@ -370,6 +452,8 @@ mod tests {
                 [DegradedReason::NoEncryptedContent, DegradedReason::Undecryptable, DegradedReason::Unparseable];
             let occasions = [
                 Occasion::Started,
+                Occasion::StartedAndEnded(None),
+                Occasion::StartedAndEnded(Some("09:00 UTC")),
                 Occasion::Ended(None),
                 Occasion::Ended(Some(61)),
                 Occasion::Other(None),
@@ -387,7 +471,17 @@ mod tests {
             for seconds in [-5, 0, 1, 61, 3_601, 90_000, 900_000] {
                 said.extend([wording.age(seconds), wording.late_warning(seconds), wording.late_tag(seconds)]);
             }
+            for count in [0, 1, 2, 30] {
+                said.extend([wording.calls(count), wording.calls_headline(count), wording.more_calls(count)]);
+            }
+            for what in [Difference::Place, Difference::Caller, Difference::Both] {
+                for phrase in ["tag-differs", "tag-updated", "warning-differs", "warning-updated"] {
+                    said.push(wording.about(phrase, what));
+                }
+            }
             said.extend([
+                wording.contradiction(&Contradiction::Tenant(String::new()), "x"),
+                wording.contradiction(&Contradiction::Policy(String::new()), "x"),
                 wording.test_warning(Some("933")),
                 wording.test_warning(None),
                 wording.labelled("label-caller", "x"),

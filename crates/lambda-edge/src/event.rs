@@ -36,7 +36,7 @@ impl BusEvent {
 
 #[cfg(test)]
 mod tests {
-    use emergency_alert::{DegradedReason, Notification, Settings};
+    use emergency_alert::{DegradedReason, Notification, Proof, Settings};
     use jiff::Timestamp;
 
     use super::*;
@@ -48,7 +48,8 @@ mod tests {
             policy_name: "Global".into(),
             call_id: Some("call-1".into()),
             received_at: Timestamp::constant(1_764_000_000, 0),
-            verified: true,
+            proof: Proof::Both,
+            contradictions: Vec::new(),
         };
         let alert = Alert::degraded(DegradedReason::Undecryptable, "digest", &notification, &Settings::default());
         let entry = BusEvent::emergency_call(&alert).entry("bus");

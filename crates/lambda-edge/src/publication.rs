@@ -10,7 +10,7 @@ use aws_sdk_sns::{
     operation::publish::{PublishError, PublishOutput},
     types::MessageAttributeValue,
 };
-use emergency_alert::Alert;
+use emergency_alert::{Alert, Combined};
 use serde_json::json;
 
 /// One message for a topic.
@@ -22,6 +22,8 @@ pub struct Publication {
     pub message: String,
     /// Attributes for filter policies: at most ten, none empty.
     pub attributes: Vec<(&'static str, String)>,
+    /// Attributes that have several values. A filter takes the message if it takes one of them.
+    pub lists: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Publication {
@@ -30,25 +32,44 @@ impl Publication {
     pub fn of(alert: &Alert) -> Self {
         let email = alert.email();
         let message = json!({"default": alert.json(), "email": email.body, "sms": alert.sms()}).to_string();
-        Self { subject: email.subject, message, attributes: alert.attributes() }
+        Self { subject: email.subject, message, attributes: alert.attributes(), lists: Vec::new() }
+    }
+
+    /// One message for several alerts that are not verified.
+    #[must_use]
+    pub fn combined(alerts: &[&Alert]) -> Self {
+        let combined = Combined::new(alerts);
+        let email = combined.email();
+        let message = json!({"default": combined.json(), "email": email.body, "sms": combined.sms()}).to_string();
+        let (single, lists): (Vec<_>, Vec<_>) =
+            combined.attributes().into_iter().partition(|(_, values)| values.len() == 1);
+        let attributes =
+            single.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name, value)));
+        Self { subject: email.subject, message, attributes: attributes.collect(), lists }
     }
 
     /// What SNS counts towards its limit of a message's size.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let attributes: usize =
-            self.attributes.iter().map(|(name, value)| name.len() + value.len() + "String".len()).sum();
+        let attributes: usize = self.typed().map(|(name, kind, value)| name.len() + kind.len() + value.len()).sum();
         self.message.len() + self.subject.len() + attributes
     }
 
     /// The attributes as SNS takes them.
     #[must_use]
     pub fn message_attributes(&self) -> HashMap<String, MessageAttributeValue> {
-        let attribute = |(name, value): &(&'static str, String)| {
-            let attribute = MessageAttributeValue::builder().data_type("String").string_value(value).build().ok()?;
-            Some(((*name).to_owned(), attribute))
+        let attribute = |(name, kind, value): (&str, &str, String)| {
+            let attribute = MessageAttributeValue::builder().data_type(kind).string_value(value).build().ok()?;
+            Some((name.to_owned(), attribute))
         };
-        self.attributes.iter().filter_map(attribute).collect()
+        self.typed().filter_map(attribute).collect()
+    }
+
+    /// Each attribute with its data type and its value, which is a JSON array for a list.
+    fn typed(&self) -> impl Iterator<Item = (&'static str, &'static str, String)> {
+        let single = self.attributes.iter().map(|(name, value)| (*name, "String", value.clone()));
+        let lists = self.lists.iter().map(|(name, values)| (*name, "String.Array", json!(values).to_string()));
+        single.chain(lists)
     }
 
     /// Publishes the message to a topic, by itself: SNS's `Publish`.
@@ -64,7 +85,7 @@ impl Publication {
 
 #[cfg(test)]
 mod tests {
-    use emergency_alert::{EmergencyCall, Notification, Settings};
+    use emergency_alert::{EmergencyCall, Notification, Proof, Settings};
     use jiff::Timestamp;
     use serde_json::Value;
 
@@ -78,7 +99,8 @@ mod tests {
             policy_name: "Global".into(),
             call_id: None,
             received_at: Timestamp::constant(1_764_000_000, 0),
-            verified: true,
+            proof: Proof::Both,
+            contradictions: Vec::new(),
         };
         let publication = Publication::of(&Alert::from_call(call, &notification, &Settings::default()));
         let bodies: Value = serde_json::from_str(&publication.message).unwrap();
@@ -91,9 +113,12 @@ mod tests {
     #[test]
     fn an_attribute_keeps_its_name_and_its_value() {
         let attributes = vec![("city", "Zürich".to_owned()), ("isTest", "true".to_owned())];
-        let publication = Publication { subject: String::new(), message: String::new(), attributes };
+        let lists = vec![("site", vec!["1 A St".to_owned(), "2 B St".to_owned()])];
+        let publication = Publication { subject: String::new(), message: String::new(), attributes, lists };
         let attributes = publication.message_attributes();
-        assert_eq!(attributes.len(), 2);
+        assert_eq!(attributes.len(), 3);
+        let site = &attributes["site"];
+        assert_eq!((site.data_type(), site.string_value()), ("String.Array", Some(r#"["1 A St","2 B St"]"#)));
         let city = &attributes["city"];
         assert_eq!((city.data_type(), city.string_value()), ("String", Some("Zürich")));
     }
@@ -101,7 +126,8 @@ mod tests {
     #[test]
     fn a_publication_is_as_large_as_its_parts() {
         let attributes = vec![("city", "Zürich".to_owned())];
-        let publication = Publication { subject: "four".to_owned(), message: "{}".to_owned(), attributes };
+        let publication =
+            Publication { subject: "four".to_owned(), message: "{}".to_owned(), attributes, lists: Vec::new() };
         assert_eq!(publication.bytes(), 4 + 2 + 4 + 7 + 6);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification};
+use emergency_alert::{Alert, DegradedReason, EmergencyCall, Notification, Proof};
 use graph_notifications::{
     AuthenticNotification, DecryptedResource, Keyring, decryption::DecryptionError, envelope::Content,
 };
@@ -110,7 +110,8 @@ fn facts(authentic: &AuthenticNotification, now: Timestamp) -> Notification {
         policy_name: authentic.policy().name.to_string(),
         call_id: authentic.notification().resource_id.clone(),
         received_at: now,
-        verified: authentic.is_verified(),
+        proof: if authentic.is_verified() { Proof::Both } else { Proof::ClientStateOnly },
+        contradictions: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use emergency_alert::{Alert, EmergencyCall, Notification, Settings};
+use emergency_alert::{Alert, EmergencyCall, Notification, Proof, Settings};
 use jiff::Timestamp;
 use lambda_edge::publication::Publication;
 
@@ -25,7 +25,8 @@ fn alert(settings: &Settings, now: Timestamp) -> Option<Alert> {
         policy_name: "Global".to_owned(),
         call_id: None,
         received_at: now,
-        verified: true,
+        proof: Proof::Both,
+        contradictions: Vec::new(),
     };
     let call = EmergencyCall::from_resource(CALL).ok()?;
     Some(Alert::from_call(call, &notification, settings))

@@ -8,7 +8,7 @@ pub mod report;
 #[cfg(test)]
 mod tests;
 
-use emergency_alert::{Alert, Audience, Notification};
+use emergency_alert::{Alert, Audience, Notification, Proof};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{event::BusEvent, publication::Publication, topic::SecondTopic};
 
@@ -124,7 +124,8 @@ fn notification(config: &Config, call_id: &str, at: Timestamp) -> Notification {
         policy_name: policy.name.to_string(),
         call_id: Some(call_id.to_owned()),
         received_at: at,
-        verified: true,
+        proof: Proof::Both,
+        contradictions: Vec::new(),
     }
 }
 

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use emergency_alert::{
-    Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, Start, sms_parts,
+    Alert, Audience, Contradiction, DegradedReason, EmergencyCall, End, Language, Notification, Proof, Relation,
+    Settings, Start, sms_parts,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,12 @@ struct Call {
     degraded: Option<Reason>,
     drill: Option<Topic>,
     started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    relation: Option<Told>,
+    #[serde(default)]
+    new_place: bool,
+    #[serde(default)]
+    new_caller: bool,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +124,23 @@ struct Envelope {
     call_id: Option<String>,
     received_at: Timestamp,
     verified: bool,
+    missing_proof: Option<Missing>,
+    stated_policy: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Missing {
+    ValidationToken,
+    ClientState,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Told {
+    NowVerified,
+    Updated,
+    OtherReport,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -136,13 +160,21 @@ enum Topic {
 
 impl Call {
     fn alert(&self, settings: &Settings) -> Result<Alert, Box<dyn Error>> {
-        let Envelope { tenant_id, policy_name, call_id, received_at, verified } = &self.notification;
+        let Envelope { tenant_id, policy_name, call_id, received_at, verified, missing_proof, stated_policy } =
+            &self.notification;
+        let proof = match (verified, missing_proof) {
+            (true, None) => Proof::Both,
+            (false, None | Some(Missing::ValidationToken)) => Proof::ClientStateOnly,
+            (false, Some(Missing::ClientState)) => Proof::TokenOnly,
+            (true, Some(_)) => return Err("what is verified lacks no proof".into()),
+        };
         let notification = Notification {
             tenant_id: tenant_id.clone(),
             policy_name: policy_name.clone(),
             call_id: call_id.clone(),
             received_at: *received_at,
-            verified: *verified,
+            proof,
+            contradictions: stated_policy.clone().map(Contradiction::Policy).into_iter().collect(),
         };
         let mut alert = match (&self.document, self.degraded, self.drill) {
             (Some(document), None, None) => {
@@ -168,6 +200,17 @@ impl Call {
         if let Some(started_at) = self.started_at {
             alert.set_start(Start { at: started_at, is_test: false });
         }
+        if let Some(ended_at) = self.ended_at {
+            alert.set_end(End { at: ended_at });
+        }
+        alert.set_relation(match self.relation {
+            None => Relation::First,
+            Some(Told::NowVerified) => {
+                Relation::NowVerified { other_place: self.new_place, other_caller: self.new_caller }
+            }
+            Some(Told::Updated) => Relation::Updated { place: self.new_place, caller: self.new_caller },
+            Some(Told::OtherReport) => Relation::OtherReport,
+        });
         Ok(alert)
     }
 

@@ -3,8 +3,8 @@
 use std::{cell::LazyCell, sync::LazyLock};
 
 use emergency_alert::{
-    ALERT_SCHEMA, Alert, Audience, Caller, DegradedReason, EmergencyCall, Language, Location, MAX_JSON_BYTES,
-    Notification, Settings, Start, sms_parts,
+    ALERT_SCHEMA, Alert, Audience, Caller, Contradiction, DegradedReason, EmergencyCall, End, Language, Location,
+    MAX_JSON_BYTES, Notification, Proof, Relation, Settings, Start, sms_parts,
 };
 use jiff::Timestamp;
 use jsonschema::Validator;
@@ -68,11 +68,11 @@ pub fn rendering(data: &[u8]) {
         let piece = pieces.next().filter(|piece| !piece.is_empty())?;
         Some(String::from_utf8_lossy(piece).into_owned())
     };
-    let notification = Notification {
+    let mut notification = Notification {
         tenant_id: text().unwrap_or_default(),
         policy_name: text().unwrap_or_default(),
         call_id: text(),
-        verified: chosen(1, 2) == 0,
+        proof: [Proof::Both, Proof::ClientStateOnly, Proof::TokenOnly][usize::from(chosen(1, 3))],
         ..notification()
     };
     let occurred_at = text().and_then(|time| time.parse::<Timestamp>().ok());
@@ -106,6 +106,16 @@ pub fn rendering(data: &[u8]) {
         at: text().and_then(|time| time.parse().ok()).unwrap_or(notification.received_at),
         is_test: chosen(2, 2) == 1,
     };
+    notification.contradictions = text()
+        .into_iter()
+        .flat_map(|stated| [Contradiction::Tenant(stated.clone()), Contradiction::Policy(stated)])
+        .collect();
+    let relation = [
+        Relation::First,
+        Relation::NowVerified { other_place: true, other_caller: true },
+        Relation::Updated { place: true, caller: chosen(4, 2) == 1 },
+        Relation::OtherReport,
+    ][usize::from(chosen(5, 4))];
     in_one_language(chosen(0, 4).into(), |settings| match chosen(3, 6) {
         0 => check(&Alert::degraded(DegradedReason::Undecryptable, "f", &notification, settings), settings),
         1 => check(&Alert::drill(Audience::Test, &notification, settings), settings),
@@ -115,6 +125,8 @@ pub fn rendering(data: &[u8]) {
             check(&alert, settings);
             check_callback(&alert, number.as_deref());
             alert.set_start(start);
+            alert.set_end(End { at: start.at });
+            alert.set_relation(relation);
             check(&alert, settings);
         }
     });
@@ -130,7 +142,8 @@ fn notification() -> Notification {
         policy_name: "EmergencyPolicy".to_owned(),
         call_id: Some("33333333-0000-0000-0000-000000000000".to_owned()),
         received_at: Timestamp::constant(1_704_103_203, 200_000_000),
-        verified: true,
+        proof: Proof::Both,
+        contradictions: Vec::new(),
     }
 }
 
@@ -188,12 +201,12 @@ fn check_callback(alert: &Alert, number: Option<&str>) {
 
 /// What SNS demands of a message, and what its readers rely on. Gives the alert document.
 pub(super) fn check_publication(publication: &Publication) -> Value {
-    let Publication { subject, message, attributes } = publication;
+    let Publication { subject, message, attributes, lists } = publication;
     assert!((1..100).contains(&subject.len()), "{subject}");
     assert!(subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{subject}");
     assert!(subject.starts_with(|c: char| c.is_ascii_graphic()), "{subject}");
     assert!(publication.bytes() <= LARGEST_MESSAGE, "{} bytes", publication.bytes());
-    assert!((1..=10).contains(&attributes.len()));
+    assert!((1..=10).contains(&attributes.len()) && lists.is_empty());
     for (name, value) in attributes {
         assert!((1..=256).contains(&value.len()) && !value.chars().any(char::is_control), "{name}: {value}");
     }

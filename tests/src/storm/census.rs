@@ -120,7 +120,7 @@ mod tests {
             ("degraded", degraded.to_string()),
             ("verified", "true".to_owned()),
         ];
-        let publication = Publication { subject: String::new(), message: String::new(), attributes };
+        let publication = Publication { subject: String::new(), message: String::new(), attributes, lists: Vec::new() };
         Published { topic: topic.to_owned(), publication }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Notification, Start, UnreadableCall};
+use emergency_alert::{Alert, Audience, DegradedReason, EmergencyCall, Notification, Proof, Start, UnreadableCall};
 use serde_json::{Value, json};
 
 use crate::samples::{alert, call, caller, flat, microsoft, microsoft_with, notification, parsed, settings};
@@ -12,13 +12,18 @@ fn microsofts_example_is_read_completely() {
     assert_eq!(
         parsed(&alert(&microsoft())),
         json!({
-            "schemaVersion": "1.1",
+            "schemaVersion": "1.2",
             "callId": "11111111-0000-0000-0000-000000000000",
             "eventType": "callStarted",
             "isTest": false,
             "isDrill": false,
             "audience": "alert",
             "verified": true,
+            "missingProof": null,
+            "contradictions": [],
+            "relation": "first",
+            "newPlace": false,
+            "newCaller": false,
             "degraded": false,
             "truncated": false,
             "policyName": "EmergencyPolicy",
@@ -29,6 +34,7 @@ fn microsofts_example_is_read_completely() {
             "ageSeconds": 3,
             "startedAt": null,
             "durationSeconds": null,
+            "endedAt": null,
             "callbackNumber": "+14255550100",
             "mapUrl": "https://www.openstreetmap.org/?mlat=47.63960&mlon=-122.12810&zoom=18",
             "caller": {"displayName": "Adele Vance", "upn": "adele.vance@contoso.com", "phoneNumber": "14255550100"},
@@ -164,7 +170,7 @@ fn the_age_may_be_negative_and_the_envelopes_policy_wins() {
     let early = Notification {
         received_at: "2024-01-01T09:59:50Z".parse().unwrap(),
         policy_name: "Envelope".to_owned(),
-        verified: false,
+        proof: Proof::TokenOnly,
         ..notification()
     };
     let read = parsed(&Alert::from_call(call(&microsoft()), &early, &settings()));

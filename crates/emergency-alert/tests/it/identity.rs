@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use emergency_alert::{Alert, DegradedReason, Notification};
+use emergency_alert::{Alert, DegradedReason, Notification, Proof};
 use serde_json::{Value, json};
 
 use crate::samples::{alert, call, microsoft, microsoft_with, notification, settings};
@@ -16,7 +16,7 @@ fn another_delivery_of_an_event_is_the_same() {
     let later = Notification {
         received_at: "2024-01-01T14:00:00Z".parse().unwrap(),
         call_id: None,
-        verified: false,
+        proof: Proof::TokenOnly,
         ..notification()
     };
     assert_eq!(key(&microsoft()), Alert::from_call(call(&microsoft()), &later, &settings()).deduplication_key());

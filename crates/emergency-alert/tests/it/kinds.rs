@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use emergency_alert::{
-    Alert, Audience, DegradedReason, EmergencyCall, Language, Notification, Settings, Start, sms_parts,
+    Alert, Audience, Contradiction, DegradedReason, EmergencyCall, End, Language, Notification, Proof, Relation,
+    Settings, Start, sms_parts,
 };
 use serde_json::Value;
 
@@ -33,7 +34,12 @@ fn alert(call: &Value, language: Language) -> Alert {
         policy_name: text("policyName").unwrap(),
         call_id: text("callId"),
         received_at: text("receivedAt").unwrap().parse().unwrap(),
-        verified: call["notification"]["verified"].as_bool().unwrap(),
+        proof: match (call["notification"]["verified"].as_bool().unwrap(), text("missingProof").as_deref()) {
+            (true, _) => Proof::Both,
+            (false, Some("clientState")) => Proof::TokenOnly,
+            (false, _) => Proof::ClientStateOnly,
+        },
+        contradictions: text("statedPolicy").map(Contradiction::Policy).into_iter().collect(),
     };
     let mut alert = match (call["drill"].as_str(), call["degraded"].as_str()) {
         (Some("test"), _) => Alert::drill(Audience::Test, &notification, &settings),
@@ -47,6 +53,17 @@ fn alert(call: &Value, language: Language) -> Alert {
     if let Some(started) = call["startedAt"].as_str() {
         alert.set_start(Start { at: started.parse().unwrap(), is_test: false });
     }
+    if let Some(ended) = call["endedAt"].as_str() {
+        alert.set_end(End { at: ended.parse().unwrap() });
+    }
+    let (new_place, new_caller) = (call["newPlace"] == true, call["newCaller"] == true);
+    alert.set_relation(match call["relation"].as_str() {
+        None => Relation::First,
+        Some("nowVerified") => Relation::NowVerified { other_place: new_place, other_caller: new_caller },
+        Some("updated") => Relation::Updated { place: new_place, caller: new_caller },
+        Some("otherReport") => Relation::OtherReport,
+        Some(other) => panic!("{other} is no relation"),
+    });
     alert
 }
 

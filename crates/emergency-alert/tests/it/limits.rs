@@ -1,6 +1,6 @@
 //! Hostile and oversized input.
 
-use emergency_alert::{Alert, DegradedReason, MAX_JSON_BYTES, Notification};
+use emergency_alert::{Alert, DegradedReason, MAX_JSON_BYTES, Notification, Proof};
 use serde_json::{Value, json};
 
 use crate::samples::{alert, call, microsoft, microsoft_with, notification, parsed, settings};
@@ -114,7 +114,7 @@ fn attributes_are_legal_bounded_and_never_empty() {
     ];
     assert_eq!(names(&alert(&microsoft())), all);
 
-    let anonymous = Notification { call_id: None, verified: false, ..notification() };
+    let anonymous = Notification { call_id: None, proof: Proof::TokenOnly, ..notification() };
     let bare = Alert::from_call(call(&json!({})), &anonymous, &settings());
     assert_eq!(names(&bare), ["eventType", "policyName", "tenantId", "isTest", "verified", "degraded"]);
     assert_eq!(bare.attributes()[0].1, "unknown");

@@ -1,5 +1,6 @@
 //! The crate from outside: real documents in, alerts out.
 
+#![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod documents;

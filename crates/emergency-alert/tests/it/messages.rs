@@ -1,6 +1,6 @@
 //! What people read. Each snapshot is one kind of alert as its reader gets it.
 
-use emergency_alert::{Alert, DegradedReason, Notification, Settings};
+use emergency_alert::{Alert, DegradedReason, Notification, Proof, Settings};
 use serde_json::{Value, json};
 
 use crate::samples::{alert, call, caller, flat, microsoft, microsoft_with, notification, settings};
@@ -46,22 +46,26 @@ fn a_degraded_alert() {
 
 #[test]
 fn an_unverified_and_late_test_call() {
-    let late = Notification { verified: false, received_at: "2024-01-01T11:02:05Z".parse().unwrap(), ..notification() };
+    let late = Notification {
+        proof: Proof::TokenOnly,
+        received_at: "2024-01-01T11:02:05Z".parse().unwrap(),
+        ..notification()
+    };
     let document = microsoft_with("/emergencyNumberDialed", json!("933"));
     insta::assert_snapshot!(messages(&Alert::from_call(call(&document), &late, &settings())));
 }
 
 #[test]
 fn only_a_test_that_is_not_verified_asks_nobody_to_act() {
-    let unverified = Notification { verified: false, ..notification() };
+    let unverified = Notification { proof: Proof::TokenOnly, ..notification() };
     for (number, asks) in [("911", true), ("933", false)] {
         let document = microsoft_with("/emergencyNumberDialed", json!(number));
         let body = Alert::from_call(call(&document), &unverified, &settings()).email().body;
         assert!(body.contains("NOT VERIFIED: "), "{body}");
-        assert_eq!(body.contains("Act on it all the same."), asks, "{body}");
+        assert_eq!(body.contains("Treat the call as real"), asks, "{body}");
     }
     let degraded = Alert::degraded(DegradedReason::Undecryptable, "f", &unverified, &settings());
-    assert!(degraded.email().body.contains("Act on it all the same."));
+    assert!(degraded.email().body.contains("Treat the call as real"));
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn a_text_message_has_the_date_from_24_hours_on() {
         ("2024-01-02T10:00:00Z", "At 2024-01-01 02:00 PST"),
         ("2023-12-31T10:00:00Z", "At 2024-01-01 02:00 PST"),
     ] {
-        let late = Notification { received_at: received.parse().unwrap(), verified: false, ..notification() };
+        let late = Notification { received_at: received.parse().unwrap(), proof: Proof::TokenOnly, ..notification() };
         let document = microsoft_with("/emergencyNumberDialed", json!("933"));
         let sms = Alert::from_call(call(&document), &late, &settings()).sms();
         assert!(sms.contains(time), "{received}: {sms}");

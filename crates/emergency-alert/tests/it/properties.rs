@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use emergency_alert::{
-    Alert, DegradedReason, EmergencyCall, Language, MAX_JSON_BYTES, Notification, Settings, Start, sms_parts,
+    Alert, DegradedReason, EmergencyCall, Language, MAX_JSON_BYTES, Notification, Proof, Settings, Start, sms_parts,
 };
 use jsonschema::Validator;
 use proptest::collection::{btree_map, vec};
@@ -119,6 +119,10 @@ fn check(alert: &Alert) {
     );
 }
 
+fn proof(verified: bool) -> Proof {
+    if verified { Proof::Both } else { Proof::ClientStateOnly }
+}
+
 fn language() -> impl Strategy<Value = Language> {
     proptest::sample::select(Language::ALL.to_vec())
 }
@@ -126,7 +130,7 @@ fn language() -> impl Strategy<Value = Language> {
 /// The settings of `language`, and late, unverified circumstances.
 fn told_in(language: Language, call: EmergencyCall, verified: bool) -> Alert {
     let settings = Settings::parse("933", "Asia/Shanghai", language.tag(), "").unwrap();
-    Alert::from_call(call, &Notification { verified, ..notification() }, &settings)
+    Alert::from_call(call, &Notification { proof: proof(verified), ..notification() }, &settings)
 }
 
 proptest! {
@@ -182,7 +186,7 @@ proptest! {
         tenant_id in any::<String>(), policy_name in "\\PC{0,500}", call_id in any::<Option<String>>(),
         verified in any::<bool>(), fingerprint in any::<String>(),
     ) {
-        let notification = Notification { tenant_id, policy_name, call_id, verified, ..notification() };
+        let notification = Notification { tenant_id, policy_name, call_id, proof: proof(verified), ..notification() };
         let alert = Alert::degraded(DegradedReason::NoEncryptedContent, &fingerprint, &notification, &settings());
         let (email, sms) = (alert.email(), alert.sms());
         prop_assert!(email.subject.len() < 100 && sms.chars().all(|c| GSM7.contains(c)) && sms.chars().count() <= 459);

@@ -1,6 +1,6 @@
 //! Documents as Microsoft sends them, and short ways to make alerts of them.
 
-use emergency_alert::{Alert, EmergencyCall, Notification, Settings};
+use emergency_alert::{Alert, EmergencyCall, Notification, Proof, Settings};
 use serde_json::{Value, json};
 
 /// The example of "Get change notifications for Microsoft Teams emergency call event updates", with its placeholders
@@ -37,7 +37,8 @@ pub(crate) fn notification() -> Notification {
         policy_name: "EmergencyPolicy".to_owned(),
         call_id: Some("33333333-0000-0000-0000-000000000000".to_owned()),
         received_at: "2024-01-01T10:00:03.2Z".parse().unwrap(),
-        verified: true,
+        proof: Proof::Both,
+        contradictions: Vec::new(),
     }
 }
 

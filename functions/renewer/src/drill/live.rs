@@ -74,7 +74,12 @@ mod tests {
 
     fn publication() -> Publication {
         let attributes = vec![("isTest", "true".to_owned())];
-        Publication { subject: "DRILL".to_owned(), message: r#"{"default":"x"}"#.to_owned(), attributes }
+        Publication {
+            subject: "DRILL".to_owned(),
+            message: r#"{"default":"x"}"#.to_owned(),
+            attributes,
+            lists: Vec::new(),
+        }
     }
 
     async fn sns(routes: Router) -> Sns {

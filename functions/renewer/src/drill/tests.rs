@@ -123,7 +123,8 @@ async fn a_drill_takes_the_way_of_a_call_to_the_topic_that_was_asked_for_and_to_
             policy_name: "Global".to_owned(),
             call_id: Some("drill-20251124T160000Z-0badcafe".to_owned()),
             received_at: START,
-            verified: true,
+            proof: Proof::Both,
+            contradictions: Vec::new(),
         };
         let alert = Alert::drill(audience, &notification, &config("Global").alert_settings);
         let published = fake.published.borrow();

@@ -1,0 +1,254 @@
+//! Many unverified alerts in one message.
+//!
+//! Whoever holds one proof of the sender can raise unverified alerts without end. One message for all of them leaves room,
+//! in inboxes and in the SMS limit of the account, for the verified ones.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::address::Address;
+use crate::alert::Alert;
+use crate::attributes::{attributes, flag};
+use crate::document::{AlertDocument, MAX_JSON_BYTES, SCHEMA_VERSION};
+use crate::email::{Email, INDENT, MAX_SUBJECT, Page};
+use crate::moment;
+use crate::settings::Settings;
+use crate::sms_alphabet::MAX_PARTS;
+use crate::summary::summary;
+use crate::text::{Alphabet, CUT_MARK, ascii, clean, cut};
+use crate::wording::Wording;
+
+/// The JSON Schema (2020-12) of the JSON of a combined message.
+pub const COMBINED_SCHEMA: &str = include_str!("../schema/combined-1.2.json");
+
+/// The event type by which filters find combined messages.
+const EVENT_TYPE: &str = "unverifiedCalls";
+
+/// The most values of an attribute.
+const MAX_VALUES: usize = 20;
+
+/// The longest value in the email, in bytes.
+const MAX_VALUE_BYTES: usize = 160;
+
+/// From this length on the email has one line for each call, in bytes.
+const LONG_BODY_BYTES: usize = 14_000;
+
+/// From this length on the email only counts the calls, in bytes; escaped, it must fit into an SNS message beside the JSON.
+const MAX_BODY_BYTES: usize = 23_000;
+
+/// The longest line for a call, in bytes.
+const MAX_LINE_BYTES: usize = 160;
+
+/// More than the members around the alerts take in JSON.
+const AROUND_BYTES: usize = 1_000;
+
+/// The longest call in a text message, in units of its alphabet.
+const MAX_SMS_CALL: usize = 110;
+
+/// The message that tells several unverified alerts at once, in the language of the first.
+#[derive(Clone)]
+pub struct Combined<'a> {
+    alerts: Vec<&'a Alert>,
+    wording: Wording,
+}
+
+/// What machines get.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CombinedDocument {
+    schema_version: &'static str,
+    event_type: &'static str,
+    verified: bool,
+    is_test: bool,
+    /// The alerts for which there is no room.
+    omitted: usize,
+    alerts: Vec<AlertDocument>,
+}
+
+impl<'a> Combined<'a> {
+    /// The message for `alerts`, in their order.
+    #[must_use]
+    pub fn new(alerts: &[&'a Alert]) -> Self {
+        let wording = alerts.first().map_or_else(|| Settings::default().wording, |alert| alert.wording().clone());
+        Self { alerts: alerts.to_vec(), wording }
+    }
+
+    /// The message as JSON, at most [`MAX_JSON_BYTES`] long: the documents of the alerts without `raw`, and as many of
+    /// them as there is room for.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let told: Vec<AlertDocument> = self.alerts.iter().map(|alert| alert.document().clone().without_raw()).collect();
+        // The shortest first: an alert of huge texts must not hide the others.
+        let mut by_length: Vec<(usize, usize)> = told.iter().map(|told| told.json().len() + 1).zip(0..).collect();
+        by_length.sort_unstable();
+        let mut left = MAX_JSON_BYTES - AROUND_BYTES;
+        let fits = by_length.into_iter().take_while(|(bytes, _)| {
+            let fits = *bytes <= left;
+            left -= if fits { *bytes } else { 0 };
+            fits
+        });
+        let fitting: HashSet<usize> = fits.map(|(_, index)| index).collect();
+        let alerts = told.into_iter().enumerate().filter(|(index, _)| fitting.contains(index));
+        let alerts: Vec<AlertDocument> = alerts.map(|(_, told)| told).collect();
+        let document = CombinedDocument {
+            schema_version: SCHEMA_VERSION,
+            event_type: EVENT_TYPE,
+            verified: false,
+            is_test: self.is_test(),
+            omitted: self.alerts.len() - alerts.len(),
+            alerts,
+        };
+        serde_json::to_string(&document).expect("strings, numbers and JSON values always serialise")
+    }
+
+    /// The message as an email in plain text: every call with number dialed, caller, number to call back, place and time.
+    #[must_use]
+    pub fn email(&self) -> Email {
+        let words = self.wording.in_ascii();
+        let places: Vec<String> = self.alerts.iter().map(|alert| place(alert, ascii, &words)).collect();
+        let subject = words.joined(&words.calls(self.alerts.len()), &places.join("; "));
+        let subject = cut(&ascii(&format!("{}{subject}", self.tags(&words))), MAX_SUBJECT, "...");
+        Email { subject, body: self.body() }
+    }
+
+    fn body(&self) -> String {
+        let wording = &self.wording;
+        let mut page = Page::new(wording);
+        page.wrapped(&format!("{}{}", self.tags(wording), wording.calls_headline(self.alerts.len())), "", INDENT);
+        page.blank();
+        let warning = if self.is_test() { "warning-unverified-test" } else { "warning-unverified" };
+        page.paragraph(&wording.say(warning));
+        page.paragraph(&wording.say("combined"));
+        for (index, alert) in self.alerts.iter().enumerate() {
+            if page.len() > MAX_BODY_BYTES {
+                page.blank();
+                page.paragraph(&wording.more_calls(self.alerts.len() - index));
+                break;
+            }
+            let number = index + 1;
+            if page.len() > LONG_BODY_BYTES {
+                let line = summary(alert, wording, clean, MAX_LINE_BYTES, CUT_MARK);
+                page.wrapped(&format!("{number}. {line}"), "", INDENT);
+            } else {
+                page.blank();
+                self.call(&mut page, number, alert);
+            }
+        }
+        page.text()
+    }
+
+    fn call(&self, page: &mut Page<'_>, number: usize, alert: &Alert) {
+        let (document, wording) = (alert.document(), &self.wording);
+        let value = |text: Option<&String>| {
+            text.map(|text| cut(&clean(text), MAX_VALUE_BYTES, CUT_MARK)).filter(|text| !text.is_empty())
+        };
+        page.wrapped(&format!("{number}. {}", alert.short_headline(wording, clean)), "", INDENT);
+        page.missing(alert.missing_phrase());
+        page.labelled("label-caller", value(document.caller.display_name.as_ref()));
+        if let upn @ Some(_) = value(document.caller.upn.as_ref()) {
+            page.labelled("label-account", upn);
+        }
+        page.unbroken("label-callback", value(document.caller.phone_number.as_ref()));
+        page.labelled("label-dialled", value(document.number_dialed.as_ref()));
+        let address = Address::new(&document.location, clean, wording);
+        let place = address.one_line();
+        if place.is_none() {
+            page.labelled("label-policy", value(Some(&document.policy_name)));
+        }
+        page.labelled("label-location", value(place.as_ref()));
+        let moment = document.occurred_at.map(|at| wording.moment(&moment::in_zone(at, alert.time_zone()).0));
+        page.labelled("label-time", moment);
+    }
+
+    /// The message as a text message of at most three parts: how many calls there are, and the first of them.
+    #[must_use]
+    pub fn sms(&self) -> String {
+        let wording = &self.wording;
+        let alphabet = wording.language().sms_alphabet();
+        let stop = wording.language().full_stop();
+        let flags = [self.is_test().then_some("tag-test"), Some("tag-unverified-short")];
+        let flags: Vec<String> = flags.into_iter().flatten().map(|tag| wording.say(tag)).collect();
+        let head = wording.joined(&flags.join(", "), &wording.calls(self.alerts.len()));
+        let confirm = (!self.is_test()).then(|| wording.say("confirm"));
+        let message = |told: &[String]| {
+            let left = self.alerts.len() - told.len();
+            let more = (left > 0 && !told.is_empty()).then(|| wording.more_calls(left));
+            let head = [head.clone()].into_iter();
+            let sentences: Vec<String> = head.chain(told.iter().cloned()).chain(more).chain(confirm.clone()).collect();
+            (alphabet.write)(&sentences.join(stop))
+        };
+        let mut told = Vec::new();
+        for (index, alert) in self.alerts.iter().enumerate() {
+            let call = alphabet.cut(&call_in_few_words(alert, alphabet.write, wording), MAX_SMS_CALL);
+            told.push(format!("{}) {call}", index + 1));
+            if (alphabet.units)(&message(&told)) > alphabet.capacity(MAX_PARTS) {
+                told.pop();
+                break;
+            }
+        }
+        alphabet.cut(&message(&told), alphabet.capacity(MAX_PARTS))
+    }
+
+    /// Names and values for message attributes, each value at most 256 bytes long: those that the alerts have, each with
+    /// up to 20 different values.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<(&'static str, Vec<String>)> {
+        let degraded = self.alerts.iter().any(|alert| alert.document().degraded);
+        let mut all: Vec<(&'static str, Vec<String>)> = vec![
+            ("eventType", vec![EVENT_TYPE.to_owned()]),
+            ("verified", vec![flag(false).to_owned()]),
+            ("isTest", vec![flag(self.is_test()).to_owned()]),
+            ("degraded", vec![flag(degraded).to_owned()]),
+        ];
+        for name in ["policyName", "tenantId", "numberDialed", "city", "site"] {
+            let mut values = Vec::new();
+            let given = self.alerts.iter().flat_map(|alert| attributes(alert.document()));
+            for (_, value) in given.filter(|(given, _)| *given == name) {
+                if values.len() < MAX_VALUES && !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+            if !values.is_empty() {
+                all.push((name, values));
+            }
+        }
+        all
+    }
+
+    /// Whether all alerts are tests.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        !self.alerts.is_empty() && self.alerts.iter().all(|alert| alert.is_test())
+    }
+
+    /// What the reader must know before anything else, each in brackets.
+    fn tags(&self, wording: &Wording) -> String {
+        let tags = [self.is_test().then_some("tag-test"), Some("tag-unverified")];
+        tags.into_iter().flatten().map(|tag| format!("[{}] ", wording.say(tag))).collect()
+    }
+}
+
+/// Where a call was made, or that nobody knows.
+fn place(alert: &Alert, alphabet: Alphabet, wording: &Wording) -> String {
+    let place = Address::new(&alert.document().location, alphabet, wording).shortest().join(", ");
+    if place.is_empty() { wording.say("no-location") } else { place }
+}
+
+/// What happened, who called, where, and which number to call back.
+fn call_in_few_words(alert: &Alert, alphabet: Alphabet, wording: &Wording) -> String {
+    let caller = &alert.document().caller;
+    let text = |text: &Option<String>| text.as_deref().map(alphabet).filter(|text| !text.is_empty());
+    let name = text(&caller.display_name).or_else(|| text(&caller.upn)).map(|name| cut(&name, 30, "..."));
+    let number = text(&caller.phone_number).map(|number| cut(&number, 30, "..."));
+    let parts = [Some(alert.short_headline(wording, alphabet)), number, Some(place(alert, alphabet, wording)), name];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Shows nothing personal.
+impl fmt::Debug for Combined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Combined").field("alerts", &self.alerts.len()).finish_non_exhaustive()
+    }
+}
