@@ -136,7 +136,9 @@ fn parse(text: &str) -> Result<Url, EndpointError> {
     Ok(url)
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host, as a URL names it, is this machine.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

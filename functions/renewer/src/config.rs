@@ -53,6 +53,8 @@ pub struct Config {
     pub chat_topic_arn: Option<String>,
     /// The stack, whose name the names of its alarms begin with.
     pub stack_name: String,
+    /// The stack's ARN, by which CloudFormation's own requests are known.
+    pub stack_id: String,
     /// The function's own name, for its metrics.
     pub function_name: String,
 }
@@ -108,6 +110,7 @@ impl Config {
             operations_topic_arn: environment.text("OPERATIONS_TOPIC_ARN")?,
             chat_topic_arn: environment.text("CHAT_TOPIC_ARN").ok(),
             stack_name: environment.text("STACK_NAME")?,
+            stack_id: environment.text("STACK_ID")?,
             function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
         })
     }
@@ -179,6 +182,7 @@ mod tests {
             ("TEST_TOPIC_ARN", "arn:tests"),
             ("OPERATIONS_TOPIC_ARN", "arn:operations"),
             ("STACK_NAME", "stack"),
+            ("STACK_ID", "arn:aws:cloudformation:us-east-1:123456789012:stack/stack/0b1f"),
             ("TIME_ZONE", "Europe/Berlin"),
             ("LANGUAGE", "en"),
             ("AWS_LAMBDA_FUNCTION_NAME", "renewer"),

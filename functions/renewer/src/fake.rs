@@ -44,6 +44,7 @@ pub(crate) const OTHER: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 pub(crate) const START: Timestamp = Timestamp::constant(1_764_000_000, 0);
 pub(crate) const URL: &str = "https://example.org/notifications";
 pub(crate) const SECOND_TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:Alerts";
+pub(crate) const STACK: &str = "arn:aws:cloudformation:us-east-1:123456789012:stack/stack/0b1f";
 const WEB_IDENTITY: &str = "the-web-identity";
 
 /// The configuration, with these policies.
@@ -68,6 +69,7 @@ pub(crate) fn config(policies: &str) -> Config {
             "TEST_TOPIC_ARN" => "arn:tests".to_owned(),
             "OPERATIONS_TOPIC_ARN" => "arn:operations".to_owned(),
             "STACK_NAME" => "stack".to_owned(),
+            "STACK_ID" => STACK.to_owned(),
             "TIME_ZONE" => "UTC".to_owned(),
             "LANGUAGE" => "en".to_owned(),
             "AWS_LAMBDA_FUNCTION_NAME" => "renewer".to_owned(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{custom_resource::Request, drill::Destination};
+use crate::{custom_resource::UnverifiedRequest, drill::Destination};
 
 /// A thing that the function can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub enum Action {
     Drill(Destination),
     /// The same as reconcile, now, since Graph said something of a subscription.
     Lifecycle(LifecycleEvent),
-    /// CloudFormation creates, updates or deletes the stack.
-    CustomResource(Request),
+    /// CloudFormation creates, updates or deletes the stack, or somebody pretends so.
+    CustomResource(UnverifiedRequest),
 }
 
 /// What Graph said of a subscription, as the receiver put it on the bus.
@@ -72,7 +72,7 @@ impl Action {
     }
 
     fn without_a_word(event: &Value) -> Self {
-        if let Some(request) = Request::from_event(event) {
+        if let Some(request) = UnverifiedRequest::from_event(event) {
             return Self::CustomResource(request);
         }
         let lifecycle = event.get("detail-type").is_some_and(|kind| kind == "Subscription Lifecycle");

@@ -34,9 +34,10 @@ async fn serve(config: Config) -> Result<(), Error> {
 async fn refuse(error: SettingError) -> Result<(), Error> {
     tracing::error!(%error, "the function cannot start");
     let deployment = CloudFormation::connect()?;
-    let (deployment, error) = (&deployment, &error);
+    let stack_id = std::env::var("STACK_ID").unwrap_or_default();
+    let (deployment, error, stack_id) = (&deployment, &error, stack_id.as_str());
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        handle_without_settings(deployment, error, &event.payload).await
+        handle_without_settings(deployment, error, stack_id, &event.payload).await
     }))
     .await
 }

@@ -17,7 +17,7 @@ use crate::{
     calls::{Calls, pause},
     check::{check, report::CheckReport},
     config::{Config, CredentialKind},
-    custom_resource::{self, Request, RequestType, Verdict},
+    custom_resource::{self, NotCloudFormation, RequestType, UnverifiedRequest, Verdict},
     drill::{NotSent, drill, report::DrillReport},
     input::{Action, LifecycleEvent, UnknownAction},
     keyring::{InUse, KeyringStore},
@@ -129,6 +129,9 @@ pub enum RunError {
     /// The function's settings cannot be used.
     #[error(transparent)]
     Settings(SettingError),
+    /// Somebody pretends to be CloudFormation.
+    #[error(transparent)]
+    NotCloudFormation(#[from] NotCloudFormation),
     /// CloudFormation waits for an answer that could not be sent.
     #[error("CloudFormation cannot be told what came of the deployment: {0}")]
     DeploymentUnanswered(String),
@@ -142,6 +145,7 @@ impl From<RunError> for Diagnostic {
             RunError::NothingRenewed(_) => "NothingRenewed",
             RunError::DrillNotSent(_) => "DrillNotSent",
             RunError::Settings(_) => "SettingsUnusable",
+            RunError::NotCloudFormation(_) => "NotCloudFormation",
             RunError::DeploymentUnanswered(_) => "DeploymentUnanswered",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -151,8 +155,8 @@ impl From<RunError> for Diagnostic {
 /// Does what the event asks for, and logs the report.
 ///
 /// # Errors
-/// If the event asks for something unknown, if after a run a policy is unwatched or none could be renewed, if a drill is not
-/// sent, or if a deployment cannot be answered: then the invocation must fail, so that it is repeated and noticed.
+/// If the event asks for something unknown or only looks as if it came from CloudFormation, if after a run a policy is unwatched
+/// or none could be renewed, if a drill is not sent, or if a deployment cannot be answered: then the invocation must fail, so that it is repeated and noticed.
 pub async fn handle(
     outside: &impl Outside,
     config: &Config,
@@ -176,24 +180,26 @@ pub async fn handle(
             log_drill(&sent);
             return Ok(Answer::Drill(sent?));
         }
-        Action::CustomResource(request) => return Box::pin(deploy(outside, config, &request, invocation)).await,
+        Action::CustomResource(request) => return Box::pin(deploy(outside, config, request, invocation)).await,
     };
     let report = Box::pin(reconcile(outside, config, invocation, &asked)).await;
     log(&report);
     verdict(&report).map(|()| Answer::Run(Box::new(report)))
 }
 
-/// Refuses whatever the event asks for, since the function's settings cannot be used. A deployment is told so: it would wait
-/// for the answer of a function that does not start.
+/// Refuses whatever the event asks for, since the function's settings cannot be used. A deployment of the stack with this id
+/// is told so: it would wait for the answer of a function that does not start.
 ///
 /// # Errors
 /// Always.
 pub async fn handle_without_settings(
     deployment: &impl Deployment,
     error: &SettingError,
+    stack_id: &str,
     event: &Value,
 ) -> Result<Answer, RunError> {
     if let Ok(Action::CustomResource(request)) = Action::from_event(event) {
+        let request = request.verified(stack_id)?;
         let answered = custom_resource::answer(deployment, &request, &request.verdict_without_settings(error)).await;
         answered.map_err(|error| RunError::DeploymentUnanswered(error.to_string()))?;
     }
@@ -204,16 +210,17 @@ pub async fn handle_without_settings(
 async fn deploy(
     outside: &impl Outside,
     config: &Config,
-    request: &Request,
+    request: UnverifiedRequest,
     invocation: Invocation<'_>,
 ) -> Result<Answer, RunError> {
+    let request = request.verified(&config.stack_id)?;
     let verdict = match request.kind {
         _ if !request.is_enabled() => Verdict::Success("The parameter SubscribeOnDeploy is No.".to_owned()),
         RequestType::Delete => custom_resource::remove_all(outside, config, invocation).await,
         RequestType::Create | RequestType::Update => Box::pin(subscribe(outside, config, invocation)).await,
     };
     let mut attempt = 0;
-    while let Err(error) = custom_resource::answer(outside, request, &verdict).await {
+    while let Err(error) = custom_resource::answer(outside, &request, &verdict).await {
         attempt += 1;
         if attempt >= ANSWERS || !pause(outside, invocation.ends_at, attempt, None).await {
             return Err(RunError::DeploymentUnanswered(error.to_string()));

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     act::LIFETIME,
     config::{Config, CredentialKind},
-    fake::{Death, Fake, Fault, OTHER, START, TENANT, URL, config, policy},
+    custom_resource::NotCloudFormation,
+    fake::{Death, Fake, Fault, OTHER, STACK, START, TENANT, URL, config, policy},
     input::LifecycleEvent,
     keyring::{InUse, KeyringStore},
     ports::Host as _,
@@ -829,9 +830,11 @@ async fn without_the_state_table_what_it_would_replace_is_kept() {
     assert_eq!((outcomes(&report), fake.called("renew")), (only("Global", Adopted), 1));
 }
 
+const ANSWER_URL: &str = "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/answer?signed";
+
 fn request(kind: &str, enabled: &str) -> Value {
     json!({
-        "RequestType": kind, "ResponseURL": "https://s3.example.com/answer?signed", "StackId": "arn:stack", "RequestId": "r1",
+        "RequestType": kind, "ResponseURL": ANSWER_URL, "StackId": STACK, "RequestId": "r1",
         "LogicalResourceId": "Subscriptions", "ResourceType": "Custom::GraphSubscriptions",
         "ResourceProperties": {"ServiceToken": "arn:function", "ServiceTimeout": "330", "Enabled": enabled},
     })
@@ -841,7 +844,7 @@ fn request(kind: &str, enabled: &str) -> Value {
 async fn deployed(fake: &Fake, config: &Config, kind: &str, enabled: &str) -> Value {
     handle(fake, config, &request(kind, enabled), fake.invocation()).await.unwrap();
     let (url, answer) = fake.state.borrow_mut().answers.pop().unwrap();
-    assert_eq!(url, "https://s3.example.com/answer?signed");
+    assert_eq!(url, ANSWER_URL);
     answer
 }
 
@@ -851,7 +854,7 @@ async fn a_deployment_ends_with_the_subscriptions() {
     let answer = deployed(&fake, &config("Global,Warehouse"), "Create", "Yes").await;
     let expected = json!({
         "Status": "SUCCESS", "Reason": "2 subscriptions are alive.", "PhysicalResourceId": "graph-subscriptions",
-        "StackId": "arn:stack", "RequestId": "r1", "LogicalResourceId": "Subscriptions",
+        "StackId": STACK, "RequestId": "r1", "LogicalResourceId": "Subscriptions",
     });
     assert_eq!(answer, expected);
     fake.assert_sound(&config("Global,Warehouse"));
@@ -899,17 +902,48 @@ async fn a_deployment_with_settings_that_cannot_be_used_says_which() {
     let fake = Fake::new();
     let error = SettingError::of_parameter("TimeZone", "it is none");
     for (kind, status) in [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")] {
-        let refused = handle_without_settings(&fake, &error, &request(kind, "Yes")).await;
+        let refused = handle_without_settings(&fake, &error, STACK, &request(kind, "Yes")).await;
         assert!(refused.unwrap_err().to_string().contains("TimeZone"));
         let (_, answer) = fake.state.borrow_mut().answers.pop().unwrap();
         assert_eq!(answer["Status"], status);
         assert!(answer["Reason"].as_str().unwrap().contains("the parameter TimeZone cannot be used"), "{answer}");
     }
     for action in ["reconcile", "drill"] {
-        let refused = handle_without_settings(&fake, &error, &json!({"action": action})).await;
+        let refused = handle_without_settings(&fake, &error, STACK, &json!({"action": action})).await;
         assert!(refused.unwrap_err().to_string().contains("TimeZone"), "{action}");
     }
     assert_eq!(fake.called("answer"), 3);
+}
+
+#[tokio::test]
+async fn who_only_pretends_to_be_cloudformation_gets_nothing_done_and_no_answer() {
+    let fake = settled("Global").await;
+    let config = config("Global");
+    let calls = fake.state.borrow().calls.len();
+    let changed = |member: &str, value: &str| {
+        let mut request = request("Delete", "Yes");
+        request[member] = json!(value);
+        request
+    };
+    let another_stack = "arn:aws:cloudformation:us-east-1:123456789012:stack/another/0b1f";
+    for (forged, expected) in [
+        (changed("StackId", another_stack), NotCloudFormation::AnotherStack),
+        (changed("StackId", ""), NotCloudFormation::AnotherStack),
+        (changed("ResponseURL", "https://evil.example/answer?signed"), NotCloudFormation::AnotherAddress),
+        (changed("ResponseURL", "http://169.254.169.254/"), NotCloudFormation::AnotherAddress),
+    ] {
+        let error = handle(&fake, &config, &forged, fake.invocation()).await.unwrap_err();
+        assert_eq!(error, RunError::NotCloudFormation(expected));
+        assert!(!error.to_string().contains("signed"), "{error}");
+        let unusable = SettingError::of_parameter("TimeZone", "it is none");
+        let error = handle_without_settings(&fake, &unusable, STACK, &forged).await.unwrap_err();
+        assert_eq!(error, RunError::NotCloudFormation(expected));
+    }
+    // A function that does not know its stack answers nobody.
+    let unusable = SettingError::of_parameter("TimeZone", "it is none");
+    let error = handle_without_settings(&fake, &unusable, "", &request("Delete", "Yes")).await.unwrap_err();
+    assert_eq!(error, RunError::NotCloudFormation(NotCloudFormation::AnotherStack));
+    assert_eq!((fake.state.borrow().calls.len(), fake.ids().len()), (calls, 1));
 }
 
 #[tokio::test]

@@ -299,7 +299,7 @@ fn config() -> Config {
             "CHAT_TOPIC_ARN" => "chat".to_owned(),
             "OPERATIONS_TOPIC_ARN" => "operations".to_owned(),
             // Names of what lives in memory here.
-            "STATE_TABLE_NAME" | "EVENT_BUS_NAME" | "STACK_NAME" => name.to_lowercase(),
+            "STATE_TABLE_NAME" | "EVENT_BUS_NAME" | "STACK_NAME" | "STACK_ID" => name.to_lowercase(),
             _ => return None,
         })
     }));

@@ -376,6 +376,7 @@ fn renewers(simulator: &Simulator, setting: &Setting<'_>) -> Result<Config, lamb
             | "TEST_TOPIC_ARN"
             | "OPERATIONS_TOPIC_ARN"
             | "STACK_NAME"
+            | "STACK_ID"
             | "AWS_LAMBDA_FUNCTION_NAME" => name.to_lowercase(),
             _ => return None,
         })

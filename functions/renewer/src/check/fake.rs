@@ -73,6 +73,7 @@ pub(crate) fn config_with(credential: &str, policies: &str) -> Config {
             "OPERATIONS_TOPIC_ARN" => "arn:operations",
             "CHAT_TOPIC_ARN" => "arn:chat",
             "STACK_NAME" => "stack",
+            "STACK_ID" => "arn:aws:cloudformation:us-east-1:123456789012:stack/stack/0b1f",
             "TIME_ZONE" => "UTC",
             "LANGUAGE" => "en",
             "AWS_LAMBDA_FUNCTION_NAME" => "renewer",
