@@ -7,6 +7,7 @@ use graph_notifications::{ClientId, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Client;
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -17,6 +18,9 @@ use crate::{
 
 /// What a client assertion is, for the form: the same for an app's own and for another issuer's.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How long a token counts as good if Entra does not say: it is used at once.
+const SHORT_LIFE: SignedDuration = SignedDuration::from_mins(5);
 
 /// A bearer token for Graph in one tenant. It is cleared from memory when dropped, and never printed.
 #[derive(Clone)]
@@ -129,20 +133,31 @@ pub async fn token(
             serde_json::from_slice::<Given>(&answer.body).map_err(|_| refused(Vec::new(), "the answer holds no token"))
         }
         _ => Err(match serde_json::from_slice::<Refusal>(&answer.body) {
-            Ok(refusal) => refused(refusal.error_codes, &refusal.error_description),
+            Ok(refusal) => refused(refusal.codes(), refusal.description()),
             Err(_) => refused(Vec::new(), "the answer gives no reason"),
         }),
     };
     answer.body.zeroize();
     let given = given?;
-    let lifetime = SignedDuration::from_secs(given.expires_in.clamp(0, 7 * 86_400));
+    let seconds = given.expires_in.as_ref().and_then(whole);
+    let lifetime = seconds.map_or(SHORT_LIFE, |seconds| SignedDuration::from_secs(seconds.clamp(0, 7 * 86_400)));
     Ok(AccessToken::new(tenant, given.access_token, now, now + lifetime))
+}
+
+/// A whole number, which has been seen as text, too.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
 }
 
 #[derive(Deserialize)]
 struct Given {
     access_token: String,
-    expires_in: i64,
+    #[serde(default)]
+    expires_in: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -151,12 +166,27 @@ struct Claims {
     roles: Vec<String>,
 }
 
+/// Entra's reasons, member by member: one of another kind than usual costs that one.
 #[derive(Deserialize)]
 struct Refusal {
     #[serde(default)]
-    error_description: String,
+    error: Value,
     #[serde(default)]
-    error_codes: Vec<u32>,
+    error_description: Value,
+    #[serde(default)]
+    error_codes: Value,
+}
+
+impl Refusal {
+    fn codes(&self) -> Vec<u32> {
+        let one = std::slice::from_ref(&self.error_codes);
+        let all = self.error_codes.as_array().map_or(one, Vec::as_slice);
+        all.iter().filter_map(|code| u32::try_from(whole(code)?).ok()).collect()
+    }
+
+    fn description(&self) -> &str {
+        self.error_description.as_str().or(self.error.as_str()).unwrap_or("the answer gives no reason")
+    }
 }
 
 #[cfg(test)]
@@ -171,14 +201,17 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{NOW, TENANT, client, client_certificate, serve};
+    use crate::{
+        endpoints::AllowedHosts,
+        testing::{NOW, TENANT, client, client_certificate, serve},
+    };
 
     const APP: &str = "99999999-8888-7777-6666-555555555555";
 
     const SCOPE: &str = "https://graph.microsoft.com/.default";
 
     async fn asked_with(credential: Credential, routes: Router) -> Result<AccessToken, TokenError> {
-        let login = LoginEndpoint::parse(&serve(routes).await).unwrap();
+        let login = LoginEndpoint::parse(&serve(routes).await, AllowedHosts::Published).unwrap();
         token(&client(), &login, TENANT.parse().unwrap(), APP.parse().unwrap(), &credential, SCOPE, NOW).await
     }
 
@@ -253,7 +286,7 @@ mod tests {
                 json!({"expires_in": 1, "access_token": claims["jti"]}).to_string()
             }),
         );
-        let login = LoginEndpoint::parse(&serve(routes).await).unwrap();
+        let login = LoginEndpoint::parse(&serve(routes).await, AllowedHosts::Published).unwrap();
         let credential = Credential::Certificate(client_certificate());
         let (tenant, app) = (TENANT.parse().unwrap(), APP.parse().unwrap());
         let ask = async || token(&client(), &login, tenant, app, &credential, SCOPE, NOW).await.unwrap();
@@ -293,6 +326,41 @@ mod tests {
         assert!(!error.is_retryable());
         let text = format!("{error} {error:?}");
         assert!(text.contains("value, not its ID") && text.contains("Trace ID") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_odd_lifetime_costs_no_token() {
+        for (lifetime, seconds) in [
+            (r#","expires_in":3599"#, 3599),
+            (r#","expires_in":"3599""#, 3599),
+            (r#","expires_in":" 3599 ""#, 3599),
+            (r#","expires_in":-1"#, 0),
+            (r#","expires_in":"soon""#, 300),
+            (r#","expires_in":[3599]"#, 300),
+            (r#","expires_in":null"#, 300),
+            ("", 300),
+        ] {
+            let body = format!(r#"{{"access_token":"abc"{lifetime}}}"#);
+            let routes = Router::new().route(&route(), post(async move || body));
+            let token = asked(routes).await.unwrap();
+            assert_eq!(token.expires_at(), NOW + SignedDuration::from_secs(seconds), "{lifetime}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_odd_member_of_a_refusal_costs_that_member() {
+        for (body, codes, said) in [
+            (r#"{"error_codes":["7000215"],"error_description":"as said"}"#, &[7_000_215][..], "as said"),
+            (r#"{"error_codes":7000215,"error_description":"as said"}"#, &[7_000_215], "as said"),
+            (r#"{"error_codes":[null,7000215,-1],"error_description":{"x":1}}"#, &[7_000_215], "no reason"),
+            (r#"{"error_codes":{"x":1},"error_description":"as said"}"#, &[], "as said"),
+            (r#"{"error":"invalid_client","error_description":null}"#, &[], "invalid_client"),
+            ("[]", &[], "no reason"),
+        ] {
+            let error = asked(answering(401, body)).await.unwrap_err();
+            assert_eq!(error.codes, codes, "{body}");
+            assert!(error.message.contains(said), "{body}: {}", error.message);
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{http::Answer, operator_text::operator_text};
@@ -29,6 +29,8 @@ pub struct GraphError {
 pub enum GraphErrorKind {
     /// There is no such subscription (any more), or no such resource to subscribe to.
     NotFound,
+    /// This version of Graph does not know what the new subscription is to watch.
+    UnknownResource,
     /// A subscription for the same resource exists.
     Conflict,
     /// The notification address did not answer Graph's validation request as it should, or not in time.
@@ -105,20 +107,41 @@ impl GraphError {
         }
     }
 
-    /// The error that an answer speaks of.
+    /// The error that an answer speaks of. A member of another kind than usual costs that member.
     pub(crate) fn from_answer(answer: &Answer, secrets: &[&str]) -> Self {
-        let said = serde_json::from_slice::<Envelope>(&answer.body).map(|envelope| envelope.error).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let error = &body["error"];
+        let (code, message) =
+            (error["code"].as_str(), error["message"].as_str().or(error.as_str()).unwrap_or_default());
+        let inner = ["innerError", "innererror"].iter().find_map(|name| error.get(*name)?["request-id"].as_str());
         let status = answer.status.as_u16();
-        let request_id = said.inner_error.and_then(|inner| inner.request_id).or_else(|| answer.request_id.clone());
         Self {
-            kind: kind(status, said.code.as_deref(), &said.message),
+            kind: kind(status, code, message),
             status: Some(status),
-            code: said.code.map(|code| operator_text(&code, secrets)),
-            message: operator_text(&said.message, secrets),
-            request_id: request_id.map(|id| operator_text(&id, secrets)),
+            code: code.map(|code| operator_text(code, secrets)),
+            message: operator_text(message, secrets),
+            request_id: inner.or(answer.request_id.as_deref()).map(|id| operator_text(id, secrets)),
             retry_after: answer.retry_after,
         }
     }
+
+    /// The same for the creation of a subscription, of which alone Graph says that it does not know the resource.
+    pub(crate) fn of_creation(mut self) -> Self {
+        let refused = matches!(self.kind, GraphErrorKind::NotFound | GraphErrorKind::Invalid);
+        if refused && names_the_resource(&self.message) {
+            self.kind = GraphErrorKind::UnknownResource;
+        }
+        self
+    }
+}
+
+/// Such as "Resource not found for the segment 'getEmergencyEventsByPolicy'.": the words of OData for what a version of an API
+/// does not have. A policy that is unknown is another thing.
+fn names_the_resource(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let has = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));
+    has(&["segment", "function", "getemergencyeventsbypolicy", "resource path", "navigation property"])
+        && has(&["not found", "not supported", "unsupported", "unknown", "could not find", "not recognized", "invalid"])
 }
 
 fn kind(status: u16, code: Option<&str>, message: &str) -> GraphErrorKind {
@@ -173,6 +196,10 @@ impl fmt::Display for GraphError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             GraphErrorKind::NotFound => "Microsoft Graph does not know it",
+            GraphErrorKind::UnknownResource => {
+                "this version of Microsoft Graph does not know emergency calls: if GraphEndpoint ends in v1.0, deploy with \
+                 GraphEndpoint=https://graph.microsoft.com/beta"
+            }
             GraphErrorKind::Conflict => "Microsoft Graph already has a subscription for this policy",
             GraphErrorKind::HandshakeFailed => {
                 "Microsoft Graph asked the notification address to prove itself, and it did not answer as it should or not in time"
@@ -198,26 +225,6 @@ impl fmt::Display for GraphError {
 }
 
 impl std::error::Error for GraphError {}
-
-#[derive(Deserialize)]
-struct Envelope {
-    error: Said,
-}
-
-#[derive(Deserialize, Default)]
-struct Said {
-    code: Option<String>,
-    #[serde(default)]
-    message: String,
-    #[serde(rename = "innerError", alias = "innererror")]
-    inner_error: Option<Inner>,
-}
-
-#[derive(Deserialize)]
-struct Inner {
-    #[serde(rename = "request-id")]
-    request_id: Option<String>,
-}
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +312,51 @@ mod tests {
         }
         let nameless = "Subscription Id <> already exists for the requested combination";
         assert_eq!(error(409, "Conflict", nameless).conflicting_id(), None);
+    }
+
+    #[test]
+    fn an_odd_member_costs_that_member() {
+        let said = |body: &str| GraphError::from_answer(&answer(409, body), &[]);
+        let request_id = said(r#"{"error":{"code":7,"message":{"x":1},"innerError":{"request-id":"r2"}}}"#);
+        assert_eq!((request_id.code.as_deref(), request_id.request_id.as_deref()), (None, Some("r2")));
+        let code = said(r#"{"error":{"code":"Conflict","message":"as said","innerError":"x"}}"#);
+        assert_eq!((code.code.as_deref(), code.message.as_str()), (Some("Conflict"), "as said"));
+        assert_eq!(code.request_id.as_deref(), Some("from-header"));
+        assert_eq!(said(r#"{"error":"as said"}"#).message, "as said");
+        let lower = said(r#"{"error":{"innererror":{"request-id":"r3"}}}"#);
+        assert_eq!(lower.request_id.as_deref(), Some("r3"));
+    }
+
+    #[test]
+    fn a_version_that_lacks_the_resource_is_told_from_all_else() {
+        for (status, code, message) in [
+            (400, "BadRequest", "Resource not found for the segment 'getEmergencyEventsByPolicy'."),
+            (404, "ResourceNotFound", "Resource not found for the segment 'calls'."),
+            (400, "BadRequest", "Could not find a function named 'getEmergencyEventsByPolicy'."),
+            (
+                400,
+                "ExtensionError",
+                "Operation: Create; Exception: [Status Code: BadRequest; Reason: Unsupported resource path 'communications/calls']",
+            ),
+        ] {
+            let error = error(status, code, message);
+            assert!(matches!(error.kind, GraphErrorKind::NotFound | GraphErrorKind::Invalid), "only of creations");
+            let error = error.of_creation();
+            assert_eq!(error.kind, GraphErrorKind::UnknownResource, "{message}");
+            let sentence = error.to_string();
+            assert!(sentence.contains("GraphEndpoint=https://graph.microsoft.com/beta"), "{sentence}");
+            assert!(!error.is_retryable() && !error.is_ambiguous());
+        }
+        for (status, code, message) in [
+            (404, "ResourceNotFound", "The policy 'Global' was not found."),
+            (400, "InvalidRequest", "Subscription must contain either the 'expirationDateTime' property."),
+            (400, "InvalidRequest", "Certificate validation error: Cannot find the requested object."),
+            (403, "Forbidden", "Resource not found for the segment 'x'."),
+            (409, "Conflict", "Resource not found for the segment 'x'."),
+            (404, "", ""),
+        ] {
+            assert_ne!(error(status, code, message).of_creation().kind, GraphErrorKind::UnknownResource, "{message}");
+        }
     }
 
     #[test]

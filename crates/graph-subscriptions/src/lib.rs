@@ -16,7 +16,7 @@ mod testing;
 pub mod token_error;
 
 pub use credential::{ClientCertificate, Credential};
-pub use endpoints::{GraphEndpoint, LoginEndpoint, is_loopback};
+pub use endpoints::{AllowedHosts, GraphEndpoint, LoginEndpoint, is_loopback};
 pub use entra::AccessToken;
 pub use error::{GraphError, GraphErrorKind};
 pub use service_principal::ServicePrincipal;

@@ -48,6 +48,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        endpoints::AllowedHosts,
         error::GraphErrorKind,
         testing::{client, serve, token},
     };
@@ -55,7 +56,7 @@ mod tests {
     const APP: &str = "99999999-8888-7777-6666-555555555555";
 
     async fn fetched(routes: Router) -> Result<ServicePrincipal, GraphError> {
-        let graph = GraphEndpoint::parse(&format!("{}/v1.0", serve(routes).await)).unwrap();
+        let graph = GraphEndpoint::parse(&format!("{}/v1.0", serve(routes).await), AllowedHosts::Published).unwrap();
         fetch(&client(), &graph, &token(), APP.parse().unwrap()).await
     }
 

@@ -75,10 +75,13 @@ mod tests {
     use axum::{Router, http::StatusCode, routing::get};
 
     use super::*;
-    use crate::testing::{NOW, TENANT, client, serve};
+    use crate::{
+        endpoints::AllowedHosts,
+        testing::{NOW, TENANT, client, serve},
+    };
 
     async fn fetched(routes: Router, version: TokenVersion) -> Result<SigningKeys, SigningKeysError> {
-        let login = LoginEndpoint::parse(&serve(routes).await).unwrap();
+        let login = LoginEndpoint::parse(&serve(routes).await, AllowedHosts::Published).unwrap();
         fetch(&client(), &login, TENANT.parse().unwrap(), version, NOW).await
     }
 
@@ -109,7 +112,7 @@ mod tests {
         let error = fetched(page, TokenVersion::V2).await.unwrap_err();
         assert!(error == SigningKeysError::Unreadable && !error.is_retryable());
         // Port 1 of the loopback interface: nothing listens there.
-        let nobody = LoginEndpoint::parse("http://127.0.0.1:1").unwrap();
+        let nobody = LoginEndpoint::parse("http://127.0.0.1:1", AllowedHosts::Published).unwrap();
         let error = fetch(&client(), &nobody, TENANT.parse().unwrap(), TokenVersion::V1, NOW).await.unwrap_err();
         assert!(matches!(&error, SigningKeysError::Transport(_)) && error.is_retryable());
     }

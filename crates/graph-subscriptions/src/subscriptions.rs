@@ -99,11 +99,12 @@ impl Graph {
     /// Creates a subscription. Before Graph answers, it asks both notification addresses to prove themselves.
     ///
     /// # Errors
-    /// `HandshakeFailed` if an address does not; `Conflict` if the app has a subscription for this policy; others as
-    /// Graph answers. After an [ambiguous](GraphError::is_ambiguous) error the subscription may exist.
+    /// `HandshakeFailed` if an address does not; `Conflict` if the app has a subscription for this policy; `UnknownResource` if
+    /// the endpoint's version does not know emergency calls; others as Graph answers. After an [ambiguous](GraphError::is_ambiguous) error the subscription may exist.
     pub async fn create(&self, token: &AccessToken, new: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
         let request = self.client.post(self.endpoint.url("/subscriptions")).json(&new.body());
-        parsed(&self.call(request, token, &[new.client_state.expose()]).await?)
+        let created = self.call(request, token, &[new.client_state.expose()]).await;
+        parsed(&created.map_err(GraphError::of_creation)?)
     }
 
     /// Moves a subscription's end, hands over a certificate if there is a new one, and makes this call's token the one under which Graph
@@ -181,6 +182,7 @@ mod tests {
     use super::*;
     use crate::subscription::NewCertificate;
     use crate::{
+        endpoints::AllowedHosts,
         error::GraphErrorKind,
         testing::{NOW, TENANT, client, serve, token},
     };
@@ -209,7 +211,10 @@ mod tests {
         let script = Scripted::default();
         *script.answers.lock().unwrap() = answers.iter().map(|(status, body)| (*status, body.to_string())).collect();
         let address = serve(Router::new().fallback(answer).with_state(script.clone())).await;
-        (Graph::new(client(), GraphEndpoint::parse(&format!("{address}/v1.0")).unwrap()), script)
+        (
+            Graph::new(client(), GraphEndpoint::parse(&format!("{address}/v1.0"), AllowedHosts::Published).unwrap()),
+            script,
+        )
     }
 
     fn reported(id: &str) -> Value {
@@ -289,7 +294,7 @@ mod tests {
             (status, page.to_string())
         };
         let address = serve(Router::new().fallback(answer)).await;
-        Graph::new(client(), GraphEndpoint::parse(&address).unwrap())
+        Graph::new(client(), GraphEndpoint::parse(&address, AllowedHosts::Published).unwrap())
     }
 
     fn ids(listing: &Listing) -> Vec<&str> {
@@ -340,7 +345,7 @@ mod tests {
                 .to_string()
         }
         let address = serve(Router::new().fallback(endless)).await;
-        let endless = Graph::new(client(), GraphEndpoint::parse(&address).unwrap());
+        let endless = Graph::new(client(), GraphEndpoint::parse(&address, AllowedHosts::Published).unwrap());
         assert!(endless.list(&token()).await.unwrap().cut_short.unwrap().message.contains("pages"));
         let (broken, _) = graph(&[(200, json!({"values": []}))]).await;
         assert_eq!(broken.list(&token()).await.unwrap_err().kind, GraphErrorKind::Unexpected);
@@ -363,6 +368,22 @@ mod tests {
         let error = graph.create(&token(), &new).await.unwrap_err();
         let text = format!("{error} {error:?} {new:?}");
         assert!(!text.contains("the-token") && !text.contains("s3cret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn only_a_creation_meets_an_unknown_resource() {
+        let body = json!({"error": {"code": "BadRequest", "message": "Resource not found for the segment 'calls'."}});
+        let (graph, _) = graph(&[(400, body.clone()), (400, body)]).await;
+        let new = NewSubscription {
+            policy: &policy(),
+            notification_url: "",
+            expires_at: NOW,
+            certificate: "",
+            certificate_id: "",
+            client_state: &ClientState::from("state".to_owned()),
+        };
+        assert_eq!(graph.create(&token(), &new).await.unwrap_err().kind, GraphErrorKind::UnknownResource);
+        assert_eq!(graph.get(&token(), "s1").await.unwrap_err().kind, GraphErrorKind::Invalid);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use emergency_alert::{Settings, SettingsError};
 use graph_notifications::{ClientId, Policies, TenantId};
-use graph_subscriptions::LoginEndpoint;
+use graph_subscriptions::{AllowedHosts, LoginEndpoint};
 use lambda_edge::{
     environment::{Environment, SettingError},
     topic::SecondTopic,
@@ -47,6 +47,8 @@ impl Config {
     /// One sentence that names the template parameter which is wrong, of those that there is no doing without.
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
+        let hosts = AllowedHosts::parse(&environment.0("ALLOW_OTHER_ENDPOINTS").unwrap_or_default())
+            .map_err(|error| SettingError::of_parameter("AllowOtherEndpoints", error))?;
         let mut set_aside = Vec::new();
         let alert_settings = alert_settings(environment, &mut set_aside)?;
         let second_alert_topic = SecondTopic::read(environment).unwrap_or_else(|error| {
@@ -56,7 +58,8 @@ impl Config {
         Ok(Self {
             client_id: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
-            login_endpoint: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
+            login_endpoint: environment
+                .parameter("LOGIN_ENDPOINT", "LoginEndpoint", |text| LoginEndpoint::parse(text, hosts))?,
             alert_settings,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             state_table_name: environment.text("STATE_TABLE_NAME")?,
@@ -143,6 +146,8 @@ mod tests {
             ("CLIENT_ID", "", "ClientId"),
             ("POLICY_NAMES", " , ", "PolicyNames"),
             ("LOGIN_ENDPOINT", "http://login.microsoftonline.com", "LoginEndpoint"),
+            ("LOGIN_ENDPOINT", "https://login.example", "LoginEndpoint"),
+            ("ALLOW_OTHER_ENDPOINTS", "perhaps", "AllowOtherEndpoints"),
         ] {
             let sentence = read(variable, Some(value)).unwrap_err().to_string();
             assert!(sentence.contains(parameter) && !sentence.contains('\n'), "{sentence}");

@@ -2,7 +2,7 @@
 
 use emergency_alert::Settings;
 use graph_notifications::{ClientId, Policies, TenantId};
-use graph_subscriptions::{GraphEndpoint, LoginEndpoint};
+use graph_subscriptions::{AllowedHosts, GraphEndpoint, LoginEndpoint};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use lambda_edge::{
     environment::{Environment, SettingError},
@@ -85,14 +85,18 @@ impl Config {
     pub fn read(environment: &Environment<'_>) -> Result<Self, SettingError> {
         let tenant: TenantId = environment.parameter("TENANT_ID", "TenantId", str::parse)?;
         let text = |variable: &str| environment.0(variable).unwrap_or_default();
+        let hosts = AllowedHosts::parse(&text("ALLOW_OTHER_ENDPOINTS"))
+            .map_err(|error| SettingError::of_parameter("AllowOtherEndpoints", error))?;
         let (test_numbers, time_zone) = (text("TEST_NUMBERS"), text("TIME_ZONE"));
         let alert_settings = Settings::parse(&test_numbers, &time_zone, &text("LANGUAGE"), &text("MAP_LINK"))
             .map_err(SettingError::sentence)?;
         Ok(Self {
             app: environment.parameter("CLIENT_ID", "ClientId", str::parse)?,
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
-            graph: environment.parameter("GRAPH_ENDPOINT", "GraphEndpoint", GraphEndpoint::parse)?,
-            login: environment.parameter("LOGIN_ENDPOINT", "LoginEndpoint", LoginEndpoint::parse)?,
+            graph: environment
+                .parameter("GRAPH_ENDPOINT", "GraphEndpoint", |text| GraphEndpoint::parse(text, hosts))?,
+            login: environment
+                .parameter("LOGIN_ENDPOINT", "LoginEndpoint", |text| LoginEndpoint::parse(text, hosts))?,
             notification_url: environment.text("NOTIFICATION_URL")?,
             credential: credential(environment)?,
             fallback_secret_id: environment.text("CLIENT_SECRET_ID").ok(),
@@ -254,6 +258,9 @@ mod tests {
             ("POLICY_NAMES", " , ", "PolicyNames"),
             ("POLICY_NAMES", "contoso/Global", "PolicyNames"),
             ("GRAPH_ENDPOINT", "http://graph.microsoft.com/v1.0", "GraphEndpoint"),
+            ("GRAPH_ENDPOINT", "https://graph.rnicrosoft.com/v1.0", "GraphEndpoint"),
+            ("LOGIN_ENDPOINT", "https://login.example", "LoginEndpoint"),
+            ("ALLOW_OTHER_ENDPOINTS", "perhaps", "AllowOtherEndpoints"),
             ("LOGIN_ENDPOINT", "https://login.microsoftonline.com/common", "LoginEndpoint"),
             ("GRAPH_CREDENTIAL", "Password", "GraphCredential"),
             ("KEY_ROTATION_DAYS", "0", "KeyRotationDays"),
@@ -266,6 +273,20 @@ mod tests {
             let sentence = read(&environment).unwrap_err().to_string();
             assert!(sentence.starts_with(&format!("the parameter {parameter} cannot be used: ")), "{sentence}");
         }
+    }
+
+    #[test]
+    fn secrets_go_to_another_host_only_if_a_parameter_says_so() {
+        let mut environment = environment();
+        environment.insert("GRAPH_ENDPOINT", "https://graph.example/v1.0");
+        environment.insert("LOGIN_ENDPOINT", "https://login.example");
+        for refused in ["", "false"] {
+            environment.insert("ALLOW_OTHER_ENDPOINTS", refused);
+            let sentence = read(&environment).unwrap_err().to_string();
+            assert!(sentence.contains("deploy with AllowOtherEndpoints=true"), "{sentence}");
+        }
+        environment.insert("ALLOW_OTHER_ENDPOINTS", "true");
+        assert_eq!(read(&environment).unwrap().login.as_str(), "https://login.example");
     }
 
     #[test]

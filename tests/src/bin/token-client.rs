@@ -14,7 +14,7 @@ use std::error::Error;
 
 use graph_notifications::{ClientId, TenantId};
 use graph_subscriptions::http::{self, Timeouts};
-use graph_subscriptions::{ClientCertificate, Credential, LoginEndpoint, entra};
+use graph_subscriptions::{AllowedHosts, ClientCertificate, Credential, LoginEndpoint, entra};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
@@ -52,7 +52,7 @@ impl Given {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let question: Question = serde_json::from_reader(std::io::stdin().lock())?;
-    let login = LoginEndpoint::parse(&question.login_endpoint)?;
+    let login = LoginEndpoint::parse(&question.login_endpoint, AllowedHosts::Published)?;
     let credential = question.credential.read()?;
     let client = http::client(Timeouts::PATIENT)?;
     let (tenant, app, now) = (question.tenant_id, question.client_id, Timestamp::now());

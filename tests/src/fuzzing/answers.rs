@@ -14,8 +14,8 @@ use axum::{
 };
 use graph_notifications::{ClientState, Policies, Policy};
 use graph_subscriptions::{
-    AccessToken, Credential, Graph, GraphEndpoint, GraphError, GraphErrorKind, LoginEndpoint, NewSubscription, Renewal,
-    entra,
+    AccessToken, AllowedHosts, Credential, Graph, GraphEndpoint, GraphError, GraphErrorKind, LoginEndpoint,
+    NewSubscription, Renewal, entra,
     http::{Timeouts, client},
     service_principal,
     signing_keys::{self, TokenVersion},
@@ -149,7 +149,8 @@ pub fn graph_answers(data: &[u8]) {
     STAGE.with(|stage| {
         let input = stage.set(answer);
         let token = stage.token();
-        let endpoint = GraphEndpoint::parse(&format!("{}/v1.0", stage.origin)).expect("an address");
+        let endpoint =
+            GraphEndpoint::parse(&format!("{}/v1.0", stage.origin), AllowedHosts::Published).expect("an address");
         let graph = Graph::new(stage.client.clone(), endpoint.clone());
         let error = stage.runtime.block_on(async {
             match call % 6 {
@@ -206,10 +207,10 @@ fn check_graph_error(error: &GraphError, secrets: &[&str], input: &Input) {
     }
     assert_eq!(*status, Some(input.status));
     let expected: &[GraphErrorKind] = match input.status {
-        400 => &[GraphErrorKind::Invalid, GraphErrorKind::HandshakeFailed],
+        400 => &[GraphErrorKind::Invalid, GraphErrorKind::HandshakeFailed, GraphErrorKind::UnknownResource],
         401 => &[GraphErrorKind::Unauthorized],
         403 => &[GraphErrorKind::Forbidden],
-        404 | 410 => &[GraphErrorKind::NotFound],
+        404 | 410 => &[GraphErrorKind::NotFound, GraphErrorKind::UnknownResource],
         409 => &[GraphErrorKind::Conflict],
         429 => &[GraphErrorKind::Throttled],
         408 | 500.. => &[GraphErrorKind::Unavailable],
@@ -236,7 +237,7 @@ pub fn entra_answers(data: &[u8]) {
     let Some((&call, answer)) = data.split_first() else { return };
     STAGE.with(|stage| {
         let input = stage.set(answer);
-        let login = LoginEndpoint::parse(&stage.origin).expect("an address");
+        let login = LoginEndpoint::parse(&stage.origin, AllowedHosts::Published).expect("an address");
         let tenant = TENANT.parse().expect("a GUID");
         match call % 4 {
             choice @ 0..=1 => {

@@ -91,6 +91,7 @@ fn graph_step(error: &GraphError) -> String {
             "Check GraphEndpoint: it must be Graph's address with its version, such as https://graph.microsoft.com/v1.0."
                 .to_owned()
         }
+        GraphErrorKind::UnknownResource => "Deploy with GraphEndpoint=https://graph.microsoft.com/beta.".to_owned(),
         GraphErrorKind::Throttled => {
             "Wait some minutes and check again; if it lasts, find out which other program uses this app.".to_owned()
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use graph_subscriptions::{
-    GraphError, GraphErrorKind, ServicePrincipal, Subscription, TokenError,
+    AllowedHosts, GraphEndpoint, GraphError, GraphErrorKind, ServicePrincipal, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -473,6 +473,19 @@ fn a_keyring_is_called_by_its_name() {
 #[test]
 fn a_keyring_without_a_current_key() {
     assert_found(Link::Keyring, State::Failed, &["no current key", "reconcile"], |seen| keyring(seen).current = None);
+}
+
+#[test]
+fn a_version_of_graph_that_may_not_know_emergency_calls_is_named_where_there_is_no_subscription() {
+    let missing = |config: &Config| {
+        let rows = found_with(config, |seen| seen.tenants[0].subscriptions = Some(Ok(Vec::new())));
+        rows.into_iter().find(|row| row.link == Link::Subscription).unwrap().step.unwrap()
+    };
+    let beta = "GraphEndpoint=https://graph.microsoft.com/beta";
+    assert!(missing(&config("Global")).contains(beta));
+    let mut on_beta = config("Global");
+    on_beta.graph = GraphEndpoint::parse("https://graph.microsoft.com/beta", AllowedHosts::Published).unwrap();
+    assert!(!missing(&on_beta).contains(beta));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn one_policy(policy: &Policy, seen: &Seen, config: &Config, now: Timestamp) -> 
     let recorded = |one: &&&Subscription| record.is_some_and(|record| record.subscription_id.as_ref() == Some(&one.id));
     match live.iter().find(recorded).or_else(|| live.iter().max_by_key(|one| one.expires_at)) {
         Some(one) => rows.extend(of_live(&subject, one, record, seen, config, now)),
-        None => rows.push(missing(&subject, &ended, record, now)),
+        None => rows.push(missing(&subject, &ended, record, config, now)),
     }
     if live.len() > 1 {
         let finding = format!(
@@ -70,9 +70,12 @@ fn one_policy(policy: &Policy, seen: &Seen, config: &Config, now: Timestamp) -> 
 }
 
 /// There is none that delivers to us.
-fn missing(subject: &str, ended: &[&Subscription], record: Option<&Record>, now: Timestamp) -> Row {
+fn missing(subject: &str, ended: &[&Subscription], record: Option<&Record>, config: &Config, now: Timestamp) -> Row {
     const CREATE: &str = "Run make ask ACTION=reconcile STACK_NAME=...: it creates one, or says why it cannot. If Graph does not know \
                           the policy, compare PolicyNames with the Teams admin centre: Voice, Emergency policies, Calling policies.";
+    const BETA: &str = " If Graph does not know emergency calls in this version, deploy with \
+                        GraphEndpoint=https://graph.microsoft.com/beta.";
+    let step = if config.graph.is_v1() { format!("{CREATE}{BETA}") } else { CREATE.to_owned() };
     let finding = match (ended.iter().map(|one| one.expires_at).max(), record) {
         (Some(end), _) => format!("Its subscription ended {} ago: calls go unreported.", span(now.duration_since(end))),
         (None, Some(record)) if record.is_intent() => format!(
@@ -82,7 +85,7 @@ fn missing(subject: &str, ended: &[&Subscription], record: Option<&Record>, now:
         (None, Some(_)) => "Graph no longer has its subscription: calls go unreported.".to_owned(),
         (None, None) => "Graph has no subscription for it: calls go unreported.".to_owned(),
     };
-    Row::failed(Link::Subscription, subject, finding, CREATE)
+    Row::failed(Link::Subscription, subject, finding, step)
 }
 
 /// What is wrong with a live one.
