@@ -1,8 +1,11 @@
 """Starts the AWS emulator, and teaches its CloudFormation what our template needs.
 
-Connections, API destinations and archives are there in the emulator's EventBridge, but no template can make them: it refuses
-what its CloudFormation has no handler for. The handlers here only call EventBridge. Nor does it take alarms on formulas: it gets
-the metric in the formula, which is enough for what it does with alarms.
+Connections, API destinations, archives and policies of event buses are there in the emulator's EventBridge, but no template can make
+them: it refuses what its CloudFormation has no handler for. The handlers here only call EventBridge. Nor does it take alarms on
+formulas: it gets the metric in the formula, which is enough for what it does with alarms.
+
+Two condition keys of IAM have AWS's values here: the emulator compares `aws:PrincipalArn` with the ARN of a role's session, and does not
+know `aws:PrincipalIsAWSService`. It applies the policies of topics and queues, but not those of event buses.
 
 It runs in the environment of `requirements-emulator.txt` and takes ministack's environment variables.
 """
@@ -10,15 +13,20 @@ It runs in the environment of `requirements-emulator.txt` and takes ministack's 
 from __future__ import annotations
 
 import json
+import re
 
 from ministack.app import main
+from ministack.core import iam_evaluator
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
 CONNECTION = "AWS::Events::Connection"
 DESTINATION = "AWS::Events::ApiDestination"
 ARCHIVE = "AWS::Events::Archive"
+BUS_POLICY = "AWS::Events::EventBusPolicy"
 ALARM = "AWS::CloudWatch::Alarm"
+
+SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/.+")
 
 # Per type: the property and the API's member that hold the name, the name of the ARN in answers, and EventBridge's functions.
 TYPES = {
@@ -91,6 +99,41 @@ def handlers(type_name: str) -> dict:
     return {"create": create, "update": update, "delete": delete}
 
 
+def bus_policy_handlers() -> dict:
+    """Statements of an event bus's policy, kept where EventBridge's own PutPermission keeps its."""
+
+    def statements(properties: dict) -> list[dict]:
+        return eventbridge._event_bus_policies.setdefault(properties["EventBusName"], {"Version": "2012-10-17", "Statement": []})["Statement"]
+
+    def delete(_name: str, properties: dict) -> None:
+        kept = [each for each in statements(properties) if each["Sid"] != properties["StatementId"]]
+        eventbridge._event_bus_policies[properties["EventBusName"]]["Statement"] = kept
+
+    def create(_logical_id: str, properties: dict, _stack_name: str) -> tuple[str, dict]:
+        statements(properties).append({"Sid": properties["StatementId"], **properties["Statement"]})
+        return f"{properties['EventBusName']}|{properties['StatementId']}", {}
+
+    def update(name: str, old: dict, properties: dict, stack_name: str) -> tuple[str, dict]:
+        delete(name, old)
+        return create("", properties, stack_name)
+
+    return {"create": create, "update": update, "delete": delete}
+
+
+def as_aws_resolves(resolve):
+    """The emulator's lookup of condition keys, with AWS's values for those that it gets wrong."""
+
+    def resolved(key: str, context: iam_evaluator.EvalContext) -> object:
+        name, session = key.lower(), SESSION.fullmatch(context.principal_arn)
+        if name == "aws:principalarn" and session:
+            return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}"
+        if name == "aws:principalisawsservice":
+            return str(context.principal_type == "Service").lower()
+        return resolve(key, context)
+
+    return resolved
+
+
 def on_one_metric(properties: dict) -> dict:
     """An alarm's properties with the metric of its formula in the formula's place."""
     if "Metrics" not in properties:
@@ -116,5 +159,7 @@ if __name__ == "__main__":
     # A version that knows a type itself keeps its own way.
     for each in TYPES:
         provisioners._RESOURCE_HANDLERS.setdefault(each, handlers(each))
+    provisioners._RESOURCE_HANDLERS.setdefault(BUS_POLICY, bus_policy_handlers())
+    iam_evaluator._resolve_condition_key = as_aws_resolves(iam_evaluator._resolve_condition_key)
     provisioners._RESOURCE_HANDLERS[ALARM] = alarm_handlers(provisioners._RESOURCE_HANDLERS[ALARM])
     main()

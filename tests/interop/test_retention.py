@@ -17,6 +17,7 @@ KEEPS_NOTHING = {
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
+    "AWS::Events::EventBusPolicy",
     "AWS::Events::Rule",
     "AWS::IAM::Policy",
     "AWS::IAM::Role",
@@ -83,7 +84,8 @@ def test_the_second_region_keeps_nothing_but_topics_and_encrypts_them() -> None:
 @pytest.mark.parametrize("name", names("AWS::SNS::Topic"))
 def test_what_services_of_aws_publish_they_may_encrypt(name: str) -> None:
     policies = [properties(policy) for policy in names("AWS::SNS::TopicPolicy") if name in properties(policy)["Topics"]]
-    services = {each["Principal"].get("Service") for policy in policies for each in policy["PolicyDocument"]["Statement"]} - {None}
+    allowed = [each for policy in policies for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Allow"]
+    services = {each["Principal"].get("Service") for each in allowed} - {None}
     key = properties(name)["KmsMasterKeyId"][2]
     # AWS's own key lets nobody but the account's roles.
     assert (key == "alias/aws/sns") == (not services)
