@@ -79,6 +79,8 @@ def raised_by_calls(metrics: dict[str, int], attempts: list[dict]) -> set[str]:
         **{("TeamsEmergencyAlerts", name): value for name, value in metrics.items()},
         ("AWS/ApiGateway", "5xx"): sum(status >= 500 for status in statuses),
         ("AWS/ApiGateway", "4xx"): sum(400 <= status < 500 for status in statuses),
+        # Counted from the access log.
+        ("TeamsEmergencyAlerts", "ThrottledRequests"): statuses.count(429),
         # The emulator's gateway says 502 where the function has crashed.
         ("AWS/Lambda", "Errors"): sum(status == 502 for status in statuses),
         # And 503 where AWS Lambda does not run it.

@@ -272,7 +272,7 @@ RECEIVER = [
     Call("receiver", WAY_IN, "down", faults=(aws("execute-api", "down"),), answers=("unreachable",), alerts=(0,), silence=PROBED),
     Call("receiver", WAY_IN, "refusing", faults=(aws("execute-api", "refusing"),), answers=(403,), alerts=(0,), silence=PROBED),
     Call("receiver", WAY_IN, "throttling", "API Gateway", faults=(aws("execute-api", "throttling"),), answers=(429,), alerts=(0,),
-         silence=PROBED),
+         alarms=("GatewayThrottled",), silence=PROBED),
     Call("receiver", WAY_IN, "throttling", "Lambda", faults=(aws("execute-api", "throttling", status=503, code="Service Unavailable"),),
          answers=(503,), alerts=(0,), alarms=(*REFUSED, "ReceiverThrottled")),
     Call("receiver", WAY_IN, "slow", faults=(aws("execute-api", "slow", hangSeconds=4, times=1),), answers=("timedOut",), alerts=(0,),

@@ -75,6 +75,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "a call comes late": {"LateAlerts": SOON},
     "many forgeries": {"ManyRejected": SOON},
     "many requests that are no notifications": {"ManyRefused": SOON},
+    "the gateway answers 429": {"GatewayThrottled": SOON},
     "the client secret ends in 30 days": {"CredentialEnding": SOON, "NewProblems": SOON},
     "nobody has called for many days": {"LongSilence": SOON},
     "the stored signing keys are a day old": {"SigningKeysOld": SOON, "NewProblems": SOON},
@@ -223,6 +224,25 @@ def test_alarms_go_to_operations_and_say_when_they_end(name: str) -> None:
 def test_operations_can_really_be_told() -> None:
     # CloudWatch may not use AWS's own key for Amazon SNS. That it may publish is in `test_publishers.py`.
     assert RESOURCES["OperationsTopic"]["Properties"]["KmsMasterKeyId"] == ["HasKmsKey", "KmsKeyArn", "TopicsKey"]
+
+
+def test_every_429_in_the_access_log_counts_for_this_stack() -> None:
+    access_log = RESOURCES["HttpApi"]["Properties"]["AccessLogSettings"]
+    counted = RESOURCES["ThrottledRequests"]["Properties"]
+    [metric] = counted["MetricTransformations"]
+    watched = RESOURCES["GatewayThrottled"]["Properties"]
+    [member, status] = re.fullmatch(r'\{ \$\.(\w+) = "(\d+)" \}', counted["FilterPattern"]).groups()
+    [dimension] = metric["Dimensions"]
+
+    # The lines as API Gateway writes them, each variable in its place.
+    line = json.loads(re.sub(r"\$context\.(\w+)", r"value of \1", access_log["Format"]))
+    assert (line[member], status) == ("value of status", "429")
+    assert line[dimension["Value"].removeprefix("$.")] == "value of apiId"
+    assert access_log["DestinationArn"] == f"{counted['LogGroupName']}.Arn"
+    assert metric["MetricValue"] == "1"
+
+    assert (watched["Namespace"], watched["MetricName"]) == (metric["MetricNamespace"], metric["MetricName"])
+    assert watched["Dimensions"] == [{"Name": dimension["Key"], "Value": "HttpApi"}]
 
 
 def test_silence_is_breaching_where_silence_is_the_fault() -> None:

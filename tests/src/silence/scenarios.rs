@@ -249,6 +249,8 @@ fn beyond() -> Vec<Scenario> {
             1.0,
         ),
         measured("chat is not reached", ["AWS/SNS", failed, "TopicName", "ChatTopic.TopicName"], 1.0),
+        // What the metric filter makes of the access log.
+        measured("the gateway answers 429", ["TeamsEmergencyAlerts", "ThrottledRequests", "ApiId", "HttpApi"], 1.0),
         measured("a rule's target takes no call", ["AWS/SQS", queue, "QueueName", "UndeliveredCalls.QueueName"], 1.0),
         at_the_rule("pagerduty takes no call", "InvocationsSentToDlq", PAGERDUTY),
         at_the_rule("pagerduty is not called", "FailedInvocations", PAGERDUTY),
