@@ -3,6 +3,8 @@
 PYTHON ?= python3
 export PYTHON
 NUMBER ?= 911
+# What a drill is to name; by the environment, so that the shell reads no meaning into it.
+export TOPIC POLICY CITY SITE
 
 .PHONY: help demo dial down check ask preview test soak storm load fuzz faults lint sbom build prerequisites
 
@@ -13,7 +15,7 @@ help:
 	@echo "make preview          what every alert looks like, here and in preview.html (CALLS=folder, LANGUAGES=en,fr, TIME_ZONE=...)"
 	@echo "make test             all tests, those on the deployed template included"
 	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
-	@echo "make ask ACTION=drill lets the renewer do what is asked and prints its report (reconcile, rotate, watch; TOPIC=..., STACK_NAME=...)"
+	@echo "make ask ACTION=drill lets the renewer do what is asked and prints its report (reconcile, rotate, watch; TOPIC=..., POLICY=..., CITY=..., SITE=... for drills; STACK_NAME=...)"
 	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
 	@echo "make storm            10,000 calls on a virtual clock while everything fails at random (CALLS=..., SEED=..., SECOND_WAY=1)"
 	@echo "make load             real calls among a flood of junk, on this machine: all must alert within 3 s (RATE=300 SECONDS=20)"
@@ -39,10 +41,10 @@ build: prerequisites
 	@ARCH=$(ARCH) $(PYTHON) local/stack.py build
 
 check:
-	@ACTION=check TOPIC= $(PYTHON) local/report.py
+	@ACTION=check TOPIC= POLICY= CITY= SITE= $(PYTHON) local/report.py
 
 ask:
-	@ACTION="$(or $(ACTION),none)" TOPIC="$(TOPIC)" $(PYTHON) local/report.py
+	@ACTION="$(or $(ACTION),none)" $(PYTHON) local/report.py
 
 preview: prerequisites
 	@$(PYTHON) local/tools.py preview

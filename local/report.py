@@ -18,6 +18,8 @@ from stack import Failed, load
 from tools import environment
 
 ACTIONS = ("check", "reconcile", "watch", "drill", "rotate")
+# What a drill can be asked to name, by the variables of `make ask`.
+OF_DRILLS = ("TOPIC", "POLICY", "CITY", "SITE")
 # The function is ended after 300 seconds.
 PATIENCE = 310
 
@@ -27,7 +29,7 @@ def main() -> int:
     if Path(sys.prefix) != python.parent.parent:
         # Only there is boto3.
         return subprocess.run([str(python), __file__]).returncode
-    event = wanted(os.environ.get("ACTION") or "check", os.environ.get("TOPIC"))
+    event = wanted(os.environ.get("ACTION") or "check", {name: os.environ.get(name) or None for name in OF_DRILLS})
     stack = os.environ.get("STACK_NAME")
     report = in_aws(stack, event) if stack else locally(event)
     for line in lines(report):
@@ -35,13 +37,14 @@ def main() -> int:
     return 0 if report["ok"] else 1
 
 
-def wanted(action: str, topic: str | None) -> dict:
+def wanted(action: str, named: dict[str, str | None]) -> dict:
     """The event that asks for it. The renewer would count another one as an error of its own, which rings an alarm."""
     if action not in ACTIONS:
         raise Failed(f"There is no action {action}; there are {', '.join(ACTIONS)}.")
-    if topic and action != "drill":
-        raise Failed(f"TOPIC is for drills only, and not for {action}.")
-    return {"action": action, "topic": topic} if topic else {"action": action}
+    given = {name: value for name, value in named.items() if value}
+    if given and action != "drill":
+        raise Failed(f"{', '.join(given)}: for drills only, and not for {action}.")
+    return {"action": action} | {name.lower(): value for name, value in given.items()}
 
 
 def lines(report: dict) -> list[str]:

@@ -31,6 +31,22 @@ def failed(system) -> dict[str, str]:
 
 
 @pytest.fixture
+def all_filtered(system):
+    """Every subscriber of AlertTopic has a filter policy."""
+    sns = system.client("sns")
+    pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=system.outputs["AlertTopicArn"])
+    arns = [each["SubscriptionArn"] for page in pages for each in page["Subscriptions"]]
+
+    def filtered(policy: dict) -> None:
+        for arn in arns:
+            sns.set_subscription_attributes(SubscriptionArn=arn, AttributeName="FilterPolicy", AttributeValue=json.dumps(policy))
+
+    filtered({"eventType": [{"exists": True}]})
+    yield
+    filtered({})
+
+
+@pytest.fixture
 def roles(system):
     """The app's permissions; afterwards the app is as it should be again."""
     [application] = system.inspect("application")
@@ -67,6 +83,12 @@ def test_required_assignment_is_named_where_the_app_may_see_it(system, roles):
     assert "Assignment required" in failed(system)["app-settings"]
 
 
+def test_a_topic_for_calls_where_everybody_has_a_filter_is_named(system, all_filtered):
+    assert "Every confirmed subscriber has a filter policy" in failed(system)["topic"]
+    report = system.renew({"action": "watch"})
+    assert "AllFiltered AlertTopic" in report["inTrouble"] and report["ok"]
+
+
 def test_a_lost_subscription_is_named_and_a_check_changes_nothing(system):
     system.control("remove-subscription", policy="Warehouse")
 
@@ -85,7 +107,7 @@ def ask(system, **wanted: str) -> subprocess.CompletedProcess:
 
 def test_whatever_is_asked_for_its_report_is_printed(system):
     told = {action: ask(system, ACTION=action) for action in ("reconcile", "watch", "drill")}
-    told["drill of calls"] = ask(system, ACTION="drill", TOPIC="AlertTopic")
+    told["drill of calls"] = ask(system, ACTION="drill", TOPIC="AlertTopic", POLICY="Warehouse", CITY="Seattle", SITE="400 Pine Street")
 
     assert {what: seen.returncode for what, seen in told.items()} == dict.fromkeys(told, 0), told
     assert [json.loads(told[action].stdout)["action"] for action in ("reconcile", "watch")] == ["reconcile", "watch"]
@@ -93,7 +115,9 @@ def test_whatever_is_asked_for_its_report_is_printed(system):
     assert " TestTopic " in told["drill"].stdout and " AlertTopic " in told["drill of calls"].stdout
 
 
-@pytest.mark.parametrize("wanted", [{"ACTION": "explode"}, {"ACTION": "check", "TOPIC": "AlertTopic"}])
+@pytest.mark.parametrize(
+    "wanted", [{"ACTION": "explode"}, {"ACTION": "check", "TOPIC": "AlertTopic"}, {"ACTION": "reconcile", "CITY": "Seattle"}]
+)
 def test_what_there_is_not_is_not_asked_for(system, wanted: dict[str, str]):
     seen = ask(system, **wanted)
 

@@ -12,6 +12,37 @@ FOOTER = EMAIL_FOOTER.partition("{")[0]
 TOPICS = [({}, "TestTopic", "AlertTopic"), ({"topic": "AlertTopic"}, "AlertTopic", "TestTopic")]
 
 
+# What should come of each filter policy for a drill in Seattle under the policy Warehouse.
+FILTERS = {
+    "named": ({"policyName": ["Warehouse"], "city": ["Seattle"], "site": [{"prefix": "400 Pine"}]}, "yes"),
+    "elsewhere": ({"city": ["Redmond"]}, "no"),
+    "without a place": ({"city": [{"exists": False}]}, "no"),
+    "either": ({"$or": [{"policyName": ["Global"]}, {"eventType": ["drill"]}]}, "yes"),
+    "of calls": ({"eventType": [{"anything-but": ["drill"]}]}, "no"),
+}
+
+
+@pytest.fixture
+def filtered(system):
+    """A queue on AlertTopic behind each of the filter policies; gives their addresses and ARNs."""
+    sqs, sns, topic = system.client("sqs"), system.client("sns"), system.outputs["AlertTopicArn"]
+    queues, subscriptions = {}, []
+    for name, (policy, _) in FILTERS.items():
+        address = sqs.create_queue(QueueName=f"drill-{name.replace(' ', '-')}")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=address, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+        sqs.set_queue_attributes(QueueUrl=address, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]})})
+        made = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True)["SubscriptionArn"]
+        sns.set_subscription_attributes(SubscriptionArn=made, AttributeName="FilterPolicy", AttributeValue=json.dumps(policy))
+        queues[name] = (address, arn)
+        subscriptions.append(made)
+    yield queues
+    for made in subscriptions:
+        sns.unsubscribe(SubscriptionArn=made)
+    for address, _ in queues.values():
+        sqs.delete_queue(QueueUrl=address)
+
+
 def drill(system, **more: object) -> dict:
     return system.renew({"action": "drill", **more})
 
@@ -77,6 +108,33 @@ def test_the_report_lists_who_is_subscribed(system, asked, topic, _):
     assert sorted((each["protocol"], each["endpoint"], each["standing"]) for each in report["subscribers"]) == expected
     for protocol, endpoint, standing in expected:
         assert [line for line in report["table"] if line.split() == [standing, protocol, endpoint]], report["table"]
+
+
+def test_a_drill_names_what_filters_go_by_and_the_report_says_what_should_come_of_each(system, filtered):
+    report = drill(system, topic="AlertTopic", policy="Warehouse", city="Seattle", site="400 Pine Street")
+
+    def messages(address: str) -> list[dict]:
+        received = system.client("sqs").receive_message(QueueUrl=address, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(each["Body"]) for each in received]
+
+    arrived = {name: messages(address) for name, (address, _) in filtered.items()}
+    listed = {each["endpoint"]: each for each in report["subscribers"]}
+    assert {name: listed[arn]["shouldHaveIt"] for name, (_, arn) in filtered.items()} == {name: each[1] for name, each in FILTERS.items()}
+    assert {name: bool(got) for name, got in arrived.items()} == {name: each[1] == "yes" for name, each in FILTERS.items()}
+    assert json.loads(listed[filtered["named"][1]]["filterPolicy"]) == FILTERS["named"][0]
+    [message] = arrived["named"]
+    document = json.loads(message["Message"])
+    assert (document["policyName"], document["location"]["city"], document["location"]["street"]) == ("Warehouse", "Seattle", "400 Pine Street")
+    assert report["ok"] and any("should not have it: filter policy" in line for line in report["table"])
+
+
+@pytest.mark.parametrize("more", [{"policy": "Elsewhere"}, {"city": ""}, {"site": ["Pine Street"]}])
+def test_a_drill_that_names_what_it_cannot_is_not_sent(system, more):
+    before = published(system)
+    with pytest.raises(RuntimeError, match=r"PolicyNames has no policy 'Elsewhere'|the (city|site) of a drill is"):
+        drill(system, **more)
+
+    assert published(system) == before
 
 
 def test_addresses_are_in_the_report_and_in_no_log(system):

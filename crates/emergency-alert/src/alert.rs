@@ -149,6 +149,19 @@ impl Alert {
         Self::new(document, None, deduplication_key, settings)
     }
 
+    /// Gives a drill a city and a site, a street line, so that filters on them can be tried. Of no effect for other alerts.
+    pub fn set_drill_place(&mut self, city: Option<&str>, site: Option<&str>) {
+        if !self.document.is_drill {
+            return;
+        }
+        let (city, street) = (city.map(ToOwned::to_owned), site.map(ToOwned::to_owned));
+        let Location { city: shown_city, street: shown_street, .. } = &mut self.document.location;
+        *shown_city = city.clone().or(shown_city.take());
+        *shown_street = street.clone().or(shown_street.take());
+        self.document.drill_place = Location { street, city, ..Location::default() };
+        self.derive();
+    }
+
     fn new(
         document: AlertDocument,
         degraded: Option<DegradedReason>,
@@ -451,6 +464,7 @@ fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocu
         map_url: None,
         caller: Caller::default(),
         location: Location::default(),
+        drill_place: Location::default(),
         incident: Incident::unknown(),
         chat: Chat::default(),
         language: settings.language().tag(),

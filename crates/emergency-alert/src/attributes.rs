@@ -13,9 +13,9 @@ const UNKNOWN_EVENT_TYPE: &str = "unknown";
 /// The attributes of an alert; those without a value are left out.
 pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)> {
     let event_type = document.event_type.as_deref().unwrap_or(UNKNOWN_EVENT_TYPE);
-    // A drill has no place, and must get through to those who chose one.
-    let place = (!document.is_drill).then_some(&document.location);
-    let site = place.and_then(|location| street_line(location, clean));
+    // A drill has no place of its own, and must get through to those who chose one.
+    let place = if document.is_drill { &document.drill_place } else { &document.location };
+    let site = street_line(place, clean);
     [
         ("eventType", event_type),
         ("policyName", &document.policy_name),
@@ -25,7 +25,7 @@ pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)
         ("isTest", flag(document.is_test)),
         ("verified", flag(document.verified)),
         ("degraded", flag(document.degraded)),
-        ("city", place.and_then(|location| location.city.as_deref()).unwrap_or_default()),
+        ("city", place.city.as_deref().unwrap_or_default()),
         ("site", site.as_deref().unwrap_or_default()),
     ]
     .into_iter()

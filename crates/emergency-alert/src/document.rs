@@ -89,6 +89,9 @@ pub struct AlertDocument {
     pub caller: Caller,
     /// Where the caller is, or is registered to be.
     pub location: Location,
+    /// Of a drill, the parts of its place that were asked for: only these are attributes.
+    #[serde(skip)]
+    pub(crate) drill_place: Location,
     /// The alert for tools that page people.
     pub incident: Incident,
     /// The alert for a chat.

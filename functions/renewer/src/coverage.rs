@@ -1,12 +1,13 @@
 //! Whether somebody gets every message of a topic, whatever filter policies let through.
 //!
-//! Alerts are published with a body for each protocol (`MessageStructure: json`). AWS's guide says that attributes are sent with messages
-//! of the structure String only, and no page says what a filter policy sees of the others. So a topic for calls needs a subscriber
-//! who has no filter policy.
+//! Alerts are published with a body for each protocol (`MessageStructure: json`). AWS's guide says that attributes are
+//! sent with messages of the structure String only, and no page says what a filter policy sees of the others. So a
+//! topic for calls needs a subscriber who has no filter policy.
 
 use crate::{
     check::seen::Topic,
     config::Config,
+    filter_policy::FilterPolicy,
     ports::{OutsideError, Subscriptions},
     subscriber::Standing,
 };
@@ -25,8 +26,8 @@ pub(crate) fn covered_topics(config: &Config) -> impl Iterator<Item = (Topic, &s
     Topic::of(config).filter(|(topic, _)| matches!(topic, Topic::Alert | Topic::SecondAlert))
 }
 
-/// Whether Amazon SNS shows us the filter policies of this topic's subscriptions: it does so to the account that they belong to, as a rule
-/// that of the topic.
+/// Whether Amazon SNS shows us the filter policies of this topic's subscriptions: it does so to the account that they
+/// belong to, as a rule that of the topic.
 pub(crate) fn is_visible(topic_arn: &str, config: &Config) -> bool {
     let account = |arn: &str| arn.split(':').nth(4).map(ToOwned::to_owned);
     match (account(topic_arn), account(&config.alert_topic_arn)) {
@@ -37,26 +38,40 @@ pub(crate) fn is_visible(topic_arn: &str, config: &Config) -> bool {
 
 /// Asks Amazon SNS for the subscriptions of a topic, and for their filter policies until one has none.
 ///
-/// # Errors
-/// If Amazon SNS does not say: the list does not come, or none that could be seen has no filter policy and some could not be seen.
+/// # Errors If Amazon SNS does not say: the list does not come, or none that could be seen has no filter policy and
+/// some could not be seen.
 pub async fn coverage(sns: &impl Subscriptions, topic_arn: &str) -> Result<Coverage, OutsideError> {
     let subscribers = sns.list_subscribers(topic_arn).await?;
-    let confirmed = || subscribers.iter().filter(|one| one.standing == Standing::Confirmed);
-    let mut unseen = None;
-    for one in confirmed() {
-        match sns.filter_policy(topic_arn, &one.arn).await {
-            Ok(None) => return Ok(Coverage::Unfiltered),
-            Ok(Some(_)) => {}
-            Err(error) => unseen = Some(error),
+    let mut filters = Vec::new();
+    for one in subscribers.iter().filter(|one| one.standing == Standing::Confirmed) {
+        let filter = sns.filter_policy(topic_arn, &one.arn).await;
+        let is_last = filter == Ok(None);
+        filters.push(filter);
+        if is_last {
+            break;
         }
     }
-    unseen.map_or_else(|| Ok(Coverage::Filtered(confirmed().count())), Err)
+    Coverage::of(&filters)
+}
+
+impl Coverage {
+    /// What the filter policies of confirmed subscriptions come to.
+    ///
+    /// # Errors
+    /// As [`coverage`] says.
+    pub fn of(filters: &[Result<Option<FilterPolicy>, OutsideError>]) -> Result<Self, OutsideError> {
+        if filters.contains(&Ok(None)) {
+            return Ok(Self::Unfiltered);
+        }
+        let unseen = filters.iter().find_map(|filter| filter.as_ref().err());
+        unseen.map_or(Ok(Self::Filtered(filters.len())), |error| Err(error.clone()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fake::config, filter_policy::FilterPolicy, subscriber::Subscriber};
+    use crate::{fake::config, subscriber::Subscriber};
 
     /// Subscriptions by what Amazon SNS lists in the place of their ARN.
     struct Fake(&'static [&'static str]);

@@ -1,5 +1,5 @@
-//! A world for tests: an Entra, a Graph, AWS and a clock that live in memory, can be told to fail, and can end the run at any
-//! step. It checks by itself what must hold at every call.
+//! A world for tests: an Entra, a Graph, AWS and a clock that live in memory, can be told to fail, and can end the run
+//! at any step. It checks by itself what must hold at every call.
 
 use std::{
     cell::RefCell,
@@ -124,7 +124,8 @@ pub(crate) struct State {
     pub(crate) notes_fail: bool,
     /// How many subscribers each topic has; one if nothing else is said, `None` if they cannot be counted.
     pub(crate) subscribers: BTreeMap<String, Option<u64>>,
-    /// The filter policy that every subscriber of a topic has; none if nothing else is said, `None` if it cannot be read.
+    /// The filter policy that every subscriber of a topic has; none if nothing else is said, `None` if it cannot be
+    /// read.
     pub(crate) filters: BTreeMap<String, Option<&'static str>>,
     /// What the notification address answers to a probe; 202 if nothing else is said.
     pub(crate) answer: Option<Result<u16, OutsideError>>,
@@ -271,8 +272,8 @@ impl Fake {
         self.state.borrow().calls.iter().filter(|call| call.starts_with(start)).count()
     }
 
-    /// Each policy has exactly one subscription, whose notifications the receiver can authenticate and read, and the state
-    /// table knows it.
+    /// Each policy has exactly one subscription, whose notifications the receiver can authenticate and read, and the
+    /// state table knows it.
     pub(crate) fn assert_sound(&self, config: &Config) {
         let keyring = self.keyring();
         let state = self.state.borrow();

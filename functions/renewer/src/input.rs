@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{custom_resource::UnverifiedRequest, drill::Destination};
+use crate::{
+    custom_resource::UnverifiedRequest,
+    drill::{Destination, Drill},
+};
 
 /// A thing that the function can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub enum Action {
     Check,
     /// Look whether anything fails without a word, and change nothing.
     Watch,
-    /// Send a drill to this topic.
-    Drill(Destination),
+    /// Send a drill.
+    Drill(Drill),
     /// The same as reconcile, now, since Graph said something of a subscription.
     Lifecycle(LifecycleEvent),
     /// CloudFormation creates, updates or deletes the stack, or somebody pretends so.
@@ -45,14 +48,14 @@ pub enum UnknownAction {
     /// There is no such drill.
     #[error(
         "{0}; what can be asked for is {{\"action\":\"drill\"}}, which goes to TestTopic, or \
-         {{\"action\":\"drill\",\"topic\":\"AlertTopic\"}}, and likewise SecondAlertTopic"
+         {{\"action\":\"drill\",\"topic\":\"AlertTopic\"}}, and likewise SecondAlertTopic; \"policy\", \"city\" and \"site\" may be added"
     )]
     NoDrill(String),
 }
 
 impl Action {
-    /// Reads an event. Only `action`, and what CloudFormation and the receiver send, choose: any other event, whether of a
-    /// schedule or of something new, asks for a run that looks at everything, which is never wrong.
+    /// Reads an event. Only `action`, and what CloudFormation and the receiver send, choose: any other event, whether
+    /// of a schedule or of something new, asks for a run that looks at everything, which is never wrong.
     ///
     /// # Errors
     /// If the action is none that is known, or a drill is for a topic that gets none; the error lists what there is.
@@ -64,7 +67,7 @@ impl Action {
                 "rotate" => Ok(Self::Rotate),
                 "check" => Ok(Self::Check),
                 "watch" => Ok(Self::Watch),
-                "drill" => destination(event).map(Self::Drill),
+                "drill" => drill(event).map(Self::Drill),
                 other => Err(UnknownAction::NoAction(format!("there is no action '{}'", printable(other)))),
             },
             Some(_) => Err(UnknownAction::NoAction("the action is not a text".to_owned())),
@@ -81,19 +84,41 @@ impl Action {
     }
 }
 
-/// Where a drill is to go. Nothing is guessed: who misspells the topic must not believe that it had its drill.
-fn destination(event: &Value) -> Result<Destination, UnknownAction> {
+/// The longest text that a drill can name, in bytes: an attribute holds no more of it.
+const LONGEST: usize = 256;
+
+/// What drill is asked for. Nothing is guessed: who misspells the topic must not believe that it had its drill.
+fn drill(event: &Value) -> Result<Drill, UnknownAction> {
     let mut members = event.as_object().into_iter().flat_map(|object| object.keys());
-    if let Some(other) = members.find(|name| !matches!(name.as_str(), "action" | "topic")) {
+    if let Some(other) = members.find(|name| !matches!(name.as_str(), "action" | "topic" | "policy" | "city" | "site"))
+    {
         return Err(UnknownAction::NoDrill(format!("a drill has no '{}'", printable(other))));
     }
-    match event.get("topic") {
-        None => Ok(Destination::Test),
+    let destination = match event.get("topic") {
+        None => Destination::Test,
         Some(Value::String(topic)) => match Destination::ALL.iter().find(|one| one.topic().name() == topic) {
-            Some(destination) => Ok(*destination),
-            None => Err(UnknownAction::NoDrill(format!("no drill goes to '{}'", printable(topic)))),
+            Some(destination) => *destination,
+            None => return Err(UnknownAction::NoDrill(format!("no drill goes to '{}'", printable(topic)))),
         },
-        Some(_) => Err(UnknownAction::NoDrill("the topic of a drill is not a text".to_owned())),
+        Some(_) => return Err(UnknownAction::NoDrill("the topic of a drill is not a text".to_owned())),
+    };
+    let text = |name| text(event, name);
+    Ok(Drill { destination, policy: text("policy")?, city: text("city")?, site: text("site")? })
+}
+
+/// A text that a drill is to name, as a filter policy would be compared with it.
+fn text(event: &Value, name: &str) -> Result<Option<String>, UnknownAction> {
+    let wrong = |what: &str| Err(UnknownAction::NoDrill(format!("the {name} of a drill {what}")));
+    match event.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => wrong("is empty"),
+        Some(Value::String(text)) if text.trim() != text => wrong("begins or ends with a space"),
+        Some(Value::String(text)) if text.contains(char::is_control) => {
+            wrong("has a line break or another control character")
+        }
+        Some(Value::String(text)) if text.len() > LONGEST => wrong(&format!("is longer than {LONGEST} bytes")),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => wrong("is not a text"),
     }
 }
 
@@ -151,15 +176,29 @@ mod tests {
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
         assert_eq!(asked("check"), Ok(Action::Check));
         assert_eq!(asked("watch"), Ok(Action::Watch));
-        assert_eq!(asked("drill"), Ok(Action::Drill(Destination::Test)));
+        assert_eq!(asked("drill"), Ok(Action::Drill(Drill::to(Destination::Test))));
     }
 
     #[test]
     fn a_drill_goes_to_the_topic_that_is_named() {
         let asked = |topic: &str| Action::from_event(&json!({"action": "drill", "topic": topic}));
-        assert_eq!(asked("TestTopic"), Ok(Action::Drill(Destination::Test)));
-        assert_eq!(asked("AlertTopic"), Ok(Action::Drill(Destination::Alert)));
-        assert_eq!(asked("SecondAlertTopic"), Ok(Action::Drill(Destination::SecondAlert)));
+        assert_eq!(asked("TestTopic"), Ok(Action::Drill(Drill::to(Destination::Test))));
+        assert_eq!(asked("AlertTopic"), Ok(Action::Drill(Drill::to(Destination::Alert))));
+        assert_eq!(asked("SecondAlertTopic"), Ok(Action::Drill(Drill::to(Destination::SecondAlert))));
+    }
+
+    #[test]
+    fn a_drill_names_what_filters_go_by() {
+        let event = json!({"action": "drill", "policy": "Global", "city": "Zürich", "site": "Bahnhofstrasse 1"});
+        let text = |text: &str| Some(text.to_owned());
+        let expected = Drill {
+            policy: text("Global"),
+            city: text("Zürich"),
+            site: text("Bahnhofstrasse 1"),
+            ..Drill::to(Destination::Test)
+        };
+        assert_eq!(Action::from_event(&event), Ok(Action::Drill(expected)));
+        assert!(Action::from_event(&json!({"action": "drill", "city": "é".repeat(128)})).is_ok());
     }
 
     #[test]
@@ -171,9 +210,18 @@ mod tests {
             (json!({"action": "drill", "topic": null}), "the topic of a drill is not a text"),
             (json!({"action": "drill", "topic": ["AlertTopic"]}), "the topic of a drill is not a text"),
             (json!({"action": "drill", "Topic": "AlertTopic"}), "a drill has no 'Topic'"),
+            (json!({"action": "drill", "policy": null}), "the policy of a drill is not a text"),
+            (json!({"action": "drill", "city": 8001}), "the city of a drill is not a text"),
+            (json!({"action": "drill", "city": " "}), "the city of a drill is empty"),
+            (json!({"action": "drill", "site": "Main Street "}), "the site of a drill begins or ends with a space"),
+            (
+                json!({"action": "drill", "site": "Main\nStreet"}),
+                "the site of a drill has a line break or another control character",
+            ),
+            (json!({"action": "drill", "city": "é".repeat(129)}), "the city of a drill is longer than 256 bytes"),
         ] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
-            let allowed = r#"what can be asked for is {"action":"drill"}, which goes to TestTopic, or {"action":"drill","topic":"AlertTopic"}, and likewise SecondAlertTopic"#;
+            let allowed = r#"what can be asked for is {"action":"drill"}, which goes to TestTopic, or {"action":"drill","topic":"AlertTopic"}, and likewise SecondAlertTopic; "policy", "city" and "site" may be added"#;
             assert_eq!(sentence, format!("{why}; {allowed}"));
         }
     }

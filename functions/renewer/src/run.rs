@@ -175,8 +175,8 @@ pub async fn handle(
             log_watch(&report);
             return Ok(Answer::Watch(Box::new(report)));
         }
-        Action::Drill(destination) => {
-            let sent = Box::pin(drill(outside, config, destination, invocation.ends_at)).await;
+        Action::Drill(asked) => {
+            let sent = Box::pin(drill(outside, config, &asked, invocation.ends_at)).await;
             log_drill(&sent);
             return Ok(Answer::Drill(sent?));
         }

@@ -702,7 +702,7 @@ async fn a_drill_is_sent_by_itself_and_once() {
     let sent = async |event: Value| handle(&fake, &config, &event, fake.invocation()).await;
     let answer = sent(json!({"action": "drill"})).await.unwrap();
     assert!(matches!(&answer, Answer::Drill(report) if report.ok && report.topic == "TestTopic"), "{answer:?}");
-    assert_eq!(fake.state.borrow().calls, ["publish arn:tests", "call", "subscribers arn:tests"]);
+    assert_eq!(fake.state.borrow().calls, ["publish arn:tests", "call", "subscribers arn:tests", "filter arn:tests"]);
     assert_eq!(serde_json::to_value(&answer).unwrap()["subscribers"][0]["endpoint"], "ann@example.com");
     fake.state.borrow_mut().sns_down = true;
     let error = sent(json!({"action": "drill", "topic": "AlertTopic"})).await.unwrap_err();

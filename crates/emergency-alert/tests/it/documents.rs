@@ -220,6 +220,36 @@ fn the_number_decides_who_is_told() {
 }
 
 #[test]
+fn a_drill_has_the_place_that_it_was_given_and_no_other_in_its_attributes() {
+    let place = |alert: &Alert| {
+        let attributes = alert.attributes();
+        let of = |name: &str| attributes.iter().find(|one| one.0 == name).map(|one| one.1.clone());
+        (of("city"), of("site"))
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let mut drill = Alert::drill(Audience::Test, &notification(), &settings());
+    assert_eq!(place(&drill), (None, None));
+    let before = parsed(&drill)["location"].clone();
+    drill.set_drill_place(Some("Zürich"), None);
+    assert_eq!(place(&drill), (text("Zürich"), None));
+    let location = parsed(&drill)["location"].clone();
+    assert_eq!((&location["city"], &location["street"]), (&json!("Zürich"), &before["street"]));
+    drill.set_drill_place(Some("Zürich"), Some("Bahnhofstrasse 1"));
+    assert_eq!(place(&drill), (text("Zürich"), text("Bahnhofstrasse 1")));
+    let location = parsed(&drill)["location"].clone();
+    assert_eq!(location["street"], "Bahnhofstrasse 1");
+    assert!(location["text"].as_str().unwrap().contains("Bahnhofstrasse 1"), "{location}");
+    let email = drill.email();
+    assert!(email.body.lines().filter(|line| line.contains("Bahnhofstrasse")).all(|line| line.contains("DRILL")));
+    assert!(parsed(&drill).get("drillPlace").is_none());
+
+    let mut call = alert(&microsoft());
+    let as_called = place(&call);
+    call.set_drill_place(Some("Zürich"), Some("Bahnhofstrasse 1"));
+    assert_eq!(place(&call), as_called, "a call has its own");
+}
+
+#[test]
 fn an_end_without_a_sensible_start_has_no_duration() {
     let ended = microsoft_with("/callEventType", json!("callEnded"));
     for (document, start, length) in [

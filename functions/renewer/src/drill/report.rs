@@ -7,16 +7,19 @@ use serde::Serialize;
 
 use crate::{
     check::{
-        judge::heard,
-        report::{Link, Row, State, lines},
+        judge::{covered, heard},
+        report::{Link, Row, State, line, lines},
         seen::Topic,
     },
+    coverage::Coverage,
+    drill::MOST_SHOWN,
+    filter_policy::{FilterPolicy, Passes, Scope},
     ports::{OutsideError, Subscribers},
     subscriber::{Standing, Subscriber},
 };
 
-/// So many subscribers are shown one by one; a report may be no larger than an answer of Lambda's.
-const MOST_SHOWN: usize = 1000;
+/// So much of a filter policy is shown, in characters: it may be 256 kB long.
+const LONGEST_FILTER: usize = 1000;
 
 /// The result of a drill that Amazon SNS took. It holds the addresses of people: it is not logged.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -37,7 +40,7 @@ pub struct DrillReport {
     /// Whether the event bus took the event `Emergency Call`.
     pub on_bus: bool,
     /// Who is subscribed to the topic, the first thousand; `None` if it cannot be seen.
-    pub subscribers: Option<Vec<Subscriber>>,
+    pub subscribers: Option<Vec<Shown>>,
     /// What was found. No address is in it.
     pub rows: Vec<Row>,
     /// All of it for people, line by line.
@@ -55,6 +58,57 @@ pub struct Sent {
     pub at: Timestamp,
     /// Amazon SNS's name for the message.
     pub message_id: String,
+    /// The attributes that it was published with.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+/// A subscriber, and its filter policy, which only those have who have confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Who is subscribed.
+    pub subscriber: Subscriber,
+    /// The filter policy; an error if it cannot be seen.
+    pub filter: Result<Option<FilterPolicy>, OutsideError>,
+}
+
+/// A subscriber as the report shows it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// Who is subscribed.
+    #[serde(flatten)]
+    pub subscriber: Subscriber,
+    /// The beginning of the filter policy.
+    pub filter_policy: Option<String>,
+    /// What the filter policy is compared with.
+    pub filter_policy_scope: Option<Scope>,
+    /// Whether the drill should have arrived, as far as filters see the attributes that were published.
+    pub should_have_it: Passes,
+}
+
+impl Recipient {
+    fn should_have_it(&self, attributes: &[(&'static str, String)]) -> Passes {
+        match (self.subscriber.standing, &self.filter) {
+            (Standing::Pending | Standing::Unsubscribed, _) => Passes::No,
+            (Standing::Confirmed, Ok(None)) => Passes::Yes,
+            (Standing::Confirmed, Ok(Some(filter))) => filter.passes(attributes),
+            (Standing::Confirmed, Err(_)) => Passes::Unknown,
+        }
+    }
+
+    fn shown(&self, attributes: &[(&'static str, String)]) -> Shown {
+        let filter = self.filter.as_ref().ok().and_then(Option::as_ref);
+        Shown {
+            subscriber: self.subscriber.clone(),
+            filter_policy: filter.map(|filter| line(filter.text()).chars().take(LONGEST_FILTER).collect()),
+            filter_policy_scope: filter.map(FilterPolicy::scope),
+            should_have_it: self.should_have_it(attributes),
+        }
+    }
+
+    fn is_filtered(&self) -> bool {
+        self.subscriber.standing == Standing::Confirmed && self.filter != Ok(None)
+    }
 }
 
 impl DrillReport {
@@ -64,21 +118,21 @@ impl DrillReport {
         sent: Sent,
         bus_name: &str,
         bus: &Result<(), OutsideError>,
-        subscribers: Result<Vec<Subscriber>, OutsideError>,
+        recipients: Result<Vec<Recipient>, OutsideError>,
     ) -> Self {
         let mut rows = vec![taken(&sent), on_bus(bus_name, bus)];
-        rows.extend(match &subscribers {
-            Ok(subscribers) => subscribed(sent.topic, subscribers),
+        rows.extend(match &recipients {
+            Ok(recipients) => subscribed(&sent, recipients),
             Err(error) => vec![unlisted(sent.topic, error)],
         });
         let mut table = lines(&rows);
-        if let Ok(subscribers) = &subscribers {
-            table.extend(list(sent.topic, subscribers));
+        if let Ok(recipients) = &recipients {
+            table.extend(list(&sent, recipients));
         }
-        let mut subscribers = subscribers.ok();
-        if let Some(subscribers) = &mut subscribers {
-            subscribers.truncate(MOST_SHOWN);
-        }
+        let shown = |recipients: Vec<Recipient>| {
+            recipients.iter().take(MOST_SHOWN).map(|one| one.shown(&sent.attributes)).collect()
+        };
+        let subscribers = recipients.ok().map(shown);
         Self {
             action: "drill",
             ok: rows.iter().all(|row| row.state != State::Failed),
@@ -125,10 +179,28 @@ fn on_bus(bus_name: &str, bus: &Result<(), OutsideError>) -> Row {
     }
 }
 
-fn subscribed(topic: Topic, subscribers: &[Subscriber]) -> Vec<Row> {
-    let those = |standing| subscribers.iter().filter(|one| one.standing == standing).count() as u64;
+fn subscribed(sent: &Sent, recipients: &[Recipient]) -> Vec<Row> {
+    let topic = sent.topic;
+    let those = |standing| recipients.iter().filter(|one| one.subscriber.standing == standing).count() as u64;
     let (confirmed, pending) = (those(Standing::Confirmed), those(Standing::Pending));
     let mut rows = heard(topic, Subscribers { confirmed, pending });
+    let of_confirmed = recipients.iter().filter(|one| one.subscriber.standing == Standing::Confirmed);
+    let filters: Vec<_> = of_confirmed.map(|one| one.filter.clone()).collect();
+    if matches!(topic, Topic::Alert | Topic::SecondAlert) {
+        rows.extend(covered(topic, &Coverage::of(&filters)));
+    }
+    if recipients.iter().any(Recipient::is_filtered) {
+        let filtered = recipients.iter().filter(|one| one.is_filtered());
+        let answers: Vec<_> = filtered.map(|one| one.should_have_it(&sent.attributes)).collect();
+        let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+        let finding = format!(
+            "Filter policies should let it through: {}; hold it back: {}; cannot be judged: {}.",
+            count(Passes::Yes),
+            count(Passes::No),
+            count(Passes::Unknown)
+        );
+        rows.push(Row::ok(Link::Topic, topic.name(), finding));
+    }
     let gone = those(Standing::Unsubscribed);
     if gone > 0 {
         let finding = format!("Have unsubscribed lately, and get nothing: {gone}.");
@@ -146,24 +218,48 @@ fn unlisted(topic: Topic, error: &OutsideError) -> Row {
 }
 
 /// The subscribers for people.
-fn list(topic: Topic, subscribers: &[Subscriber]) -> Vec<String> {
-    if subscribers.is_empty() {
+fn list(sent: &Sent, recipients: &[Recipient]) -> Vec<String> {
+    if recipients.is_empty() {
         return Vec::new();
     }
-    let shown = &subscribers[..subscribers.len().min(MOST_SHOWN)];
-    let standings = shown.iter().map(|one| one.standing.word().len()).max().unwrap_or_default();
-    let protocols = shown.iter().map(|one| one.protocol.chars().count()).max().unwrap_or_default();
-    let mut lines = vec![String::new(), format!("Subscribed to {}:", topic.name())];
-    lines.extend(
-        shown.iter().map(|one| {
-            format!("  {:<standings$}  {:<protocols$}  {}", one.standing.word(), one.protocol, one.endpoint)
-        }),
-    );
-    if subscribers.len() > shown.len() {
-        lines.push(format!("  and {} more", subscribers.len() - shown.len()));
+    let shown = &recipients[..recipients.len().min(MOST_SHOWN)];
+    let subscribers = || shown.iter().map(|one| &one.subscriber);
+    let standings = subscribers().map(|one| one.standing.word().len()).max().unwrap_or_default();
+    let protocols = subscribers().map(|one| one.protocol.chars().count()).max().unwrap_or_default();
+    let mut lines = vec![String::new(), format!("Subscribed to {}:", sent.topic.name())];
+    for one in shown {
+        let Subscriber { protocol, endpoint, standing, .. } = &one.subscriber;
+        lines.push(format!("  {:<standings$}  {protocol:<protocols$}  {endpoint}", standing.word()));
+        lines.extend(filter_line(one, &sent.attributes));
     }
-    lines.push("A filter policy may keep the drill from one who has confirmed.".to_owned());
+    if recipients.len() > shown.len() {
+        lines.push(format!("  and {} more", recipients.len() - shown.len()));
+    }
+    if recipients.iter().any(Recipient::is_filtered) {
+        lines.push(
+            "What a filter policy sees of these messages is not documented: ask each of those who have one whether the drill came."
+                .to_owned(),
+        );
+    }
     lines
+}
+
+/// The filter policy of one who has confirmed, and what should come of it.
+fn filter_line(recipient: &Recipient, attributes: &[(&'static str, String)]) -> Option<String> {
+    if !recipient.is_filtered() {
+        return None;
+    }
+    if let Err(error) = &recipient.filter {
+        return Some(format!("    its filter policy cannot be seen: {}", line(error)));
+    }
+    let Shown { filter_policy, filter_policy_scope, should_have_it, .. } = recipient.shown(attributes);
+    let answer = match should_have_it {
+        Passes::Yes => "should have it",
+        Passes::No => "should not have it",
+        Passes::Unknown => "cannot be judged",
+    };
+    let scope = if filter_policy_scope == Some(Scope::MessageBody) { " for the body" } else { "" };
+    Some(format!("    {answer}: filter policy{scope} {}", filter_policy.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -174,19 +270,35 @@ mod tests {
 
     fn sent(topic: Topic) -> Sent {
         let at = Timestamp::constant(1_764_000_000, 0);
-        Sent { topic, call_id: "drill-1".to_owned(), at, message_id: "m-1".to_owned() }
+        Sent {
+            topic,
+            call_id: "drill-1".to_owned(),
+            at,
+            message_id: "m-1".to_owned(),
+            attributes: vec![("city", "Bern".to_owned())],
+        }
     }
 
     fn down() -> OutsideError {
         OutsideError("out of order".to_owned())
     }
 
-    fn listed(arns: &[&str]) -> Vec<Subscriber> {
-        arns.iter().map(|arn| Subscriber::listed("email", "ann@example.com", arn)).collect()
+    fn recipient(protocol: &str, endpoint: &str, arn: &str) -> Recipient {
+        Recipient { subscriber: Subscriber::listed(protocol, endpoint, arn), filter: Ok(None) }
     }
 
-    fn of_test_topic(subscribers: Result<Vec<Subscriber>, OutsideError>) -> DrillReport {
-        DrillReport::new(sent(Topic::Test), "bus", &Ok(()), subscribers)
+    fn listed(arns: &[&str]) -> Vec<Recipient> {
+        arns.iter().map(|arn| recipient("email", "ann@example.com", arn)).collect()
+    }
+
+    /// One who has confirmed, with this filter policy.
+    fn filtered(policy: &str, scope: &str) -> Recipient {
+        let filter = Ok(FilterPolicy::of_attributes(Some(policy), Some(scope)));
+        Recipient { filter, ..recipient("sqs", "arn:queue", "arn") }
+    }
+
+    fn of_test_topic(recipients: Result<Vec<Recipient>, OutsideError>) -> DrillReport {
+        DrillReport::new(sent(Topic::Test), "bus", &Ok(()), recipients)
     }
 
     /// The states and findings of what is said of the subscribers.
@@ -197,8 +309,8 @@ mod tests {
     #[test]
     fn its_json_and_its_table_are_stable() {
         let subscribers = vec![
-            Subscriber::listed("email", "ann@example.com", "arn"),
-            Subscriber::listed("https", "https://hook.example/key", "PendingConfirmation"),
+            recipient("email", "ann@example.com", "arn"),
+            recipient("https", "https://hook.example/key", "PendingConfirmation"),
         ];
         let report = of_test_topic(Ok(subscribers));
         let pending = "They must open the link in the email from AWS, which holds for two days; an https endpoint must visit the \
@@ -208,8 +320,10 @@ mod tests {
             "action": "drill", "ok": true, "topic": "TestTopic", "callId": "drill-1", "sentAt": "2025-11-24T16:00:00Z",
             "messageId": "m-1", "onBus": true,
             "subscribers": [
-                {"protocol": "email", "endpoint": "ann@example.com", "standing": "confirmed"},
-                {"protocol": "https", "endpoint": "https://hook.example/...", "standing": "pending"},
+                {"protocol": "email", "endpoint": "ann@example.com", "standing": "confirmed", "filterPolicy": null,
+                 "filterPolicyScope": null, "shouldHaveIt": "yes"},
+                {"protocol": "https", "endpoint": "https://hook.example/...", "standing": "pending", "filterPolicy": null,
+                 "filterPolicyScope": null, "shouldHaveIt": "no"},
             ],
             "rows": [
                 row("topic", "TestTopic", "ok", "Amazon SNS took the drill drill-1, as message m-1.", None),
@@ -225,10 +339,70 @@ mod tests {
                 "Subscribed to TestTopic:",
                 "  confirmed  email  ann@example.com",
                 "  pending    https  https://hook.example/...",
-                "A filter policy may keep the drill from one who has confirmed.",
             ],
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
+    }
+
+    #[test]
+    fn of_each_filter_policy_it_says_what_should_come_of_it() {
+        let report = of_test_topic(Ok(vec![
+            recipient("email", "ann@example.com", "arn"),
+            filtered(r#"{"city":["Bern"]}"#, "MessageAttributes"),
+            filtered(r#"{"city":["Basel"]}"#, "MessageAttributes"),
+            filtered("{\"city\":\n[\"Bern\"]}", "MessageBody"),
+            Recipient { filter: Err(down()), ..recipient("sqs", "arn:queue", "arn") },
+        ]));
+        let counted = "Filter policies should let it through: 1; hold it back: 1; cannot be judged: 2.";
+        assert_eq!(findings(&report), [(State::Ok, "Confirmed subscribers: 5."), (State::Ok, counted)]);
+        let shown: Vec<_> = report.table.iter().skip_while(|line| !line.starts_with("Subscribed")).skip(1).collect();
+        assert_eq!(
+            shown,
+            [
+                "  confirmed  email  ann@example.com",
+                "  confirmed  sqs    arn:queue",
+                r#"    should have it: filter policy {"city":["Bern"]}"#,
+                "  confirmed  sqs    arn:queue",
+                r#"    should not have it: filter policy {"city":["Basel"]}"#,
+                "  confirmed  sqs    arn:queue",
+                r#"    cannot be judged: filter policy for the body {"city": ["Bern"]}"#,
+                "  confirmed  sqs    arn:queue",
+                "    its filter policy cannot be seen: out of order",
+                "What a filter policy sees of these messages is not documented: ask each of those who have one whether the drill came.",
+            ]
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        let of = |index: usize| {
+            ["filterPolicy", "filterPolicyScope", "shouldHaveIt"].map(|name| json["subscribers"][index][name].clone())
+        };
+        assert_eq!(of(1), [json!(r#"{"city":["Bern"]}"#), json!("MessageAttributes"), json!("yes")]);
+        assert_eq!(of(2)[2], "no");
+        assert_eq!(of(3)[1..], [json!("MessageBody"), json!("unknown")]);
+        assert_eq!(of(4), [json!(null), json!(null), json!("unknown")]);
+    }
+
+    #[test]
+    fn a_long_filter_policy_is_cut() {
+        let long = format!(r#"{{"city":["{}"]}}"#, "é".repeat(LONGEST_FILTER));
+        let report = of_test_topic(Ok(vec![filtered(&long, "MessageAttributes")]));
+        let shown = report.subscribers.unwrap().remove(0);
+        assert_eq!((shown.filter_policy.unwrap().chars().count(), shown.should_have_it), (LONGEST_FILTER, Passes::No));
+    }
+
+    #[test]
+    fn a_topic_for_calls_needs_somebody_without_a_filter_policy() {
+        let with = |topic, others: &[&str]| {
+            let mut recipients = listed(others);
+            recipients.push(filtered(r#"{"city":["Bern"]}"#, "MessageAttributes"));
+            DrillReport::new(sent(topic), "bus", &Ok(()), Ok(recipients))
+        };
+        for topic in [Topic::Alert, Topic::SecondAlert] {
+            let report = with(topic, &["PendingConfirmation", "Deleted"]);
+            let every = "Every confirmed subscriber has a filter policy (1): nobody is sure to get every call.";
+            assert!(!report.ok && findings(&report).contains(&(State::Failed, every)), "{report:?}");
+            assert!(with(topic, &["arn"]).ok);
+        }
+        assert!(with(Topic::Test, &[]).ok);
     }
 
     #[test]

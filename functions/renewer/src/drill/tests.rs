@@ -1,6 +1,6 @@
 //! Drills on a stage that offers nothing of Microsoft's, no secret and no table.
 
-use std::{cell::RefCell, future::pending, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, future::pending, time::Duration};
 
 use graph_notifications::{ClientState, KeyPair};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     fake::{SECOND_TOPIC, START, TENANT, config},
-    filter_policy::FilterPolicy,
+    filter_policy::{FilterPolicy, Passes},
     subscriber::Standing,
 };
 
@@ -24,6 +24,8 @@ struct Fake {
     bus: Result<(), OutsideError>,
     /// `None` if the list never ends.
     subscribers: Option<Result<Vec<Subscriber>, OutsideError>>,
+    /// The filter policies by the subscription's ARN; `None` if it never comes. Others have none.
+    filters: BTreeMap<&'static str, Option<Result<&'static str, OutsideError>>>,
     slept: RefCell<Duration>,
 }
 
@@ -36,12 +38,17 @@ impl Fake {
             sns: Ok(()),
             bus: Ok(()),
             subscribers: Some(Ok(vec![Subscriber::listed("email", "ann@example.com", "arn")])),
+            filters: BTreeMap::new(),
             slept: RefCell::default(),
         }
     }
 
     async fn drill(&self, destination: Destination) -> Result<DrillReport, NotSent> {
-        drill(self, &config("Global"), destination, START + SignedDuration::from_secs(300)).await
+        self.drill_of(&Drill::to(destination), "Global").await
+    }
+
+    async fn drill_of(&self, asked: &Drill, policies: &str) -> Result<DrillReport, NotSent> {
+        drill(self, &config(policies), asked, START + SignedDuration::from_secs(300)).await
     }
 }
 
@@ -69,8 +76,12 @@ impl Subscriptions for Fake {
         }
     }
 
-    async fn filter_policy(&self, _: &str, _: &str) -> Result<Option<FilterPolicy>, OutsideError> {
-        Ok(None)
+    async fn filter_policy(&self, _: &str, arn: &str) -> Result<Option<FilterPolicy>, OutsideError> {
+        match self.filters.get(arn) {
+            Some(Some(policy)) => policy.clone().map(|policy| FilterPolicy::of_attributes(Some(policy), None)),
+            Some(None) => pending().await,
+            None => Ok(None),
+        }
     }
 }
 
@@ -136,7 +147,7 @@ async fn a_drill_takes_the_way_of_a_call_to_the_topic_that_was_asked_for_and_to_
         assert!(report.ok && report.on_bus, "{report:?}");
         assert_eq!((report.topic, report.call_id.as_str()), (name, "drill-20251124T160000Z-0badcafe"));
         assert_eq!((report.sent_at, report.message_id.as_str()), (START, "m-1"));
-        assert_eq!(report.subscribers.unwrap()[0].standing, Standing::Confirmed);
+        assert_eq!(report.subscribers.unwrap()[0].subscriber.standing, Standing::Confirmed);
     }
 }
 
@@ -144,9 +155,76 @@ async fn a_drill_takes_the_way_of_a_call_to_the_topic_that_was_asked_for_and_to_
 async fn the_first_policy_is_named() {
     let fake = Fake::new();
     let policies = format!("Warehouse,{}/Other", crate::fake::OTHER);
-    drill(&fake, &config(&policies), Destination::Test, START + SignedDuration::from_secs(300)).await.unwrap();
+    fake.drill_of(&Drill::to(Destination::Test), &policies).await.unwrap();
     let document: Value = serde_json::from_str(&fake.events.borrow()[0].detail).unwrap();
     assert_eq!((&document["policyName"], &document["tenantId"]), (&"Warehouse".into(), &TENANT.into()));
+}
+
+#[tokio::test]
+async fn a_drill_names_what_filters_go_by_in_its_attributes_and_in_its_document() {
+    let fake = Fake::new();
+    let text = |text: &str| Some(text.to_owned());
+    let asked = Drill {
+        policy: text("warehouse"),
+        city: text("Zürich"),
+        site: text("Bahnhofstrasse 1"),
+        ..Drill::to(Destination::Test)
+    };
+    fake.drill_of(&asked, "Global,Warehouse").await.unwrap();
+    let attributes = fake.published.borrow()[0].1.attributes.clone();
+    let of = |name: &str| attributes.iter().find(|one| one.0 == name).map(|one| one.1.as_str());
+    let named = [of("policyName"), of("city"), of("site"), of("eventType")];
+    assert_eq!(named, [Some("Warehouse"), Some("Zürich"), Some("Bahnhofstrasse 1"), Some("drill")]);
+    let document: Value = serde_json::from_str(&fake.events.borrow()[0].detail).unwrap();
+    assert_eq!(document["policyName"], "Warehouse");
+    assert_eq!(
+        (&document["location"]["city"], &document["location"]["street"]),
+        (&"Zürich".into(), &"Bahnhofstrasse 1".into())
+    );
+}
+
+#[tokio::test]
+async fn a_policy_is_named_as_in_the_parameter_and_never_guessed() {
+    let fake = Fake::new();
+    let policies = format!("Global,{}/Other", crate::fake::OTHER);
+    let asked = |name: &str| Drill { policy: Some(name.to_owned()), ..Drill::to(Destination::Test) };
+    for (name, tenant) in [("Global", TENANT), (&format!("{}/Other", crate::fake::OTHER), crate::fake::OTHER)] {
+        fake.drill_of(&asked(name), &policies).await.unwrap();
+        let document: Value = serde_json::from_str(&fake.events.borrow().last().unwrap().detail).unwrap();
+        assert_eq!(document["tenantId"], tenant);
+    }
+    let sentence = fake.drill_of(&asked("Globl"), &policies).await.unwrap_err().to_string();
+    let expected = format!(
+        "the drill was not sent: PolicyNames has no policy 'Globl'; it has {TENANT}/Global, {}/Other",
+        crate::fake::OTHER
+    );
+    assert_eq!(sentence, expected);
+    assert_eq!(fake.published.borrow().len(), 2);
+}
+
+#[tokio::test]
+async fn filter_policies_are_judged_by_what_was_published() {
+    let subscriber = |arn| Subscriber::listed("sqs", "arn:queue", arn);
+    let fake = Fake {
+        subscribers: Some(Ok(["all", "zurich", "bern", "denied", "slow", "PendingConfirmation"]
+            .map(subscriber)
+            .to_vec())),
+        filters: BTreeMap::from([
+            ("zurich", Some(Ok(r#"{"city": ["Zurich"]}"#))),
+            ("bern", Some(Ok(r#"{"city": ["Bern"]}"#))),
+            ("denied", Some(Err(down()))),
+            ("slow", None),
+            ("PendingConfirmation", Some(Err(OutsideError("nobody asks for it".to_owned())))),
+        ]),
+        ..Fake::new()
+    };
+    let asked = Drill { city: Some("Zurich".to_owned()), ..Drill::to(Destination::Alert) };
+    let report = fake.drill_of(&asked, "Global").await.unwrap();
+    assert!(report.ok, "{report:?}");
+    let answers: Vec<_> = report.subscribers.unwrap().iter().map(|one| one.should_have_it).collect();
+    assert_eq!(answers, [Passes::Yes, Passes::Yes, Passes::No, Passes::Unknown, Passes::Unknown, Passes::No]);
+    let said = |text: &str| report.table.iter().any(|line| line.contains(text));
+    assert!(said("out of order") && said("it did not come in time") && !said("nobody asks"));
 }
 
 #[tokio::test]
@@ -177,7 +255,8 @@ async fn a_list_without_end_is_given_up_in_time_for_the_report() {
 async fn a_drill_for_a_topic_that_is_not_there_says_so() {
     let fake = Fake::new();
     let config = Config { second_alert_topic: None, ..config("Global") };
-    let sent = drill(&fake, &config, Destination::SecondAlert, START + SignedDuration::from_secs(300)).await;
+    let asked = Drill::to(Destination::SecondAlert);
+    let sent = drill(&fake, &config, &asked, START + SignedDuration::from_secs(300)).await;
     assert!(sent.unwrap_err().to_string().contains("SecondAlertTopicArn"));
     assert!(fake.published.borrow().is_empty() && fake.events.borrow().is_empty());
 }

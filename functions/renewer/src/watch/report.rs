@@ -17,7 +17,8 @@ pub struct WatchReport {
     pub started_at: Timestamp,
     /// How long it took.
     pub duration_ms: i64,
-    /// Whether the notification address answered a probe as it answers Graph, in time. `None` if there was no key to seal one.
+    /// Whether the notification address answered a probe as it answers Graph, in time. `None` if there was no key to
+    /// seal one.
     pub probe_answered: Option<bool>,
     /// By how many seconds the latest comparison of the subscriptions is overdue; 0 if it is not.
     pub reconcile_overdue_seconds: Option<i64>,
@@ -61,8 +62,8 @@ pub struct TopicWatched {
     pub confirmed: u64,
     /// How many fewer they are than at the watch before.
     pub lost: u64,
-    /// Of the topics for calls, whether one of those who have confirmed has no filter policy; `true`, too, where somebody has confirmed
-    /// and that cannot be seen.
+    /// Of the topics for calls, whether one of those who have confirmed has no filter policy; `true`, too, where
+    /// somebody has confirmed and that cannot be seen.
     pub unfiltered: Option<bool>,
 }
 

@@ -101,7 +101,8 @@ pub(crate) fn heard(topic: Topic, subscribers: Subscribers) -> Vec<Row> {
     rows
 }
 
-/// A row if it is not known that somebody gets every message of a topic for calls. That nobody has confirmed is for [`heard`] to say.
+/// A row if it is not known that somebody gets every message of a topic for calls. That nobody has confirmed is for
+/// [`heard`] to say.
 pub(crate) fn covered(topic: Topic, coverage: &Result<Coverage, OutsideError>) -> Option<Row> {
     let (link, name) = (Link::Topic, topic.name());
     match coverage {
