@@ -7,18 +7,25 @@ formulas: it gets the metric in the formula, which is enough for what it does wi
 Two condition keys of IAM have AWS's values here: the emulator compares `aws:PrincipalArn` with the ARN of a role's session, and does not
 know `aws:PrincipalIsAWSService`. It applies the policies of topics and queues, but not those of event buses.
 
+It also refuses what a web page in the developer's browser could send, before the emulator sees it: the emulator answers any Host and Origin.
+
 It runs in the environment of `requirements-emulator.txt` and takes ministack's environment variables.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import urllib.parse
+from collections.abc import Awaitable, Callable
 
-from ministack.app import main
+from ministack import app as ministack
 from ministack.core import iam_evaluator
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
+
+from browser_requests import refusal
 
 CONNECTION = "AWS::Events::Connection"
 DESTINATION = "AWS::Events::ApiDestination"
@@ -155,11 +162,42 @@ def alarm_handlers(emulators: dict) -> dict:
     return {**emulators, "create": create, "update": update}
 
 
+Application = Callable[[dict, Callable, Callable], Awaitable[None]]
+
+
+def guarded(application: Application, ports: set[int]) -> Application:
+    """The same ASGI application behind the check of `browser_requests`."""
+
+    async def guard(scope: dict, receive: Callable, send: Callable) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return await application(scope, receive, send)
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        reason = refusal(headers, ports)
+        if reason is None:
+            return await application(scope, receive, send)
+        if scope["type"] == "websocket":
+            # Before it is accepted, this answers the handshake with 403.
+            return await send({"type": "websocket.close", "code": 1008})
+        answer = [(b"content-type", b"application/json"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 403, "headers": answer})
+        await send({"type": "http.response.body", "body": json.dumps({"message": reason}).encode()})
+
+    return guard
+
+
+def ports_in(environment: dict[str, str]) -> set[int]:
+    """The emulator's own port, and the proxy's, which passes on the Host that its callers have signed."""
+    addressed = urllib.parse.urlsplit(environment.get("AWS_ENDPOINT_URL", "")).port
+    return {int(environment["GATEWAY_PORT"])} | ({addressed} if addressed else set())
+
+
 if __name__ == "__main__":
+    # `main` serves what the module has by this name.
+    ministack.app = guarded(ministack.app, ports_in(dict(os.environ)))
     # A version that knows a type itself keeps its own way.
     for each in TYPES:
         provisioners._RESOURCE_HANDLERS.setdefault(each, handlers(each))
     provisioners._RESOURCE_HANDLERS.setdefault(BUS_POLICY, bus_policy_handlers())
     iam_evaluator._resolve_condition_key = as_aws_resolves(iam_evaluator._resolve_condition_key)
     provisioners._RESOURCE_HANDLERS[ALARM] = alarm_handlers(provisioners._RESOURCE_HANDLERS[ALARM])
-    main()
+    ministack.main()

@@ -12,6 +12,8 @@ Seven things are wanted from AWS that the emulator does not do:
 - It has outages on demand, so that tests see what the functions do then.
 - It says which calls of AWS the functions made, so that tests can compare them with the roles.
 
+Like the emulator itself it refuses what a web page in the developer's browser could send; `browser_requests.py` says why.
+
 Under `/_local/` it has an interface of its own, JSON over HTTP:
 
     GET    /_local/deliveries?after=N&wait=SECONDS   deliveries with a number above N; waits for one if there is none
@@ -47,10 +49,9 @@ import boto3
 
 import faults
 import web_identity
+from browser_requests import API_HOST, refusal
 from calls import Calls
 
-# As AWS knows an API, and as the emulator does and the Graph simulator asks for it.
-API_HOST = re.compile(r"^([a-z0-9]+)\.execute-api\.(?:[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|localhost)(?::\d+)?$")
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[a-z0-9-]+)/(?P<service>[a-z0-9-]+)/aws4_request")
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "host"}
 EMAIL_FOOTER = (
@@ -210,6 +211,11 @@ class Handler(BaseHTTPRequestHandler):
     front: Front
 
     def serve(self) -> None:
+        if reason := refusal(self.headers.items(), {self.server.server_port}):
+            # What is left of the request is not read.
+            self.close_connection = True
+            self.answer_json(403, {"message": reason})
+            return
         body = self.read_body()
         path, _, query = self.path.partition("?")
         if path.startswith("/_local/"):
@@ -264,8 +270,8 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         # The host is part of what a caller has signed.
         headers["Host"] = self.headers.get("Host", "")
-        if api := API_HOST.match(headers["Host"]):
-            headers["Host"] = f"{api[1]}.execute-api.localhost"
+        if api := API_HOST.fullmatch(headers["Host"]):
+            headers["Host"] = f"{api['api']}.execute-api.localhost"
         headers["Content-Length"] = str(len(body))
 
         signed = CREDENTIAL.search(self.headers.get("Authorization", ""))

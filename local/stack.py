@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import processes
@@ -199,15 +200,33 @@ def start_all(description: dict, directory: Path) -> None:
         save(description)
         return process
 
+    ministack = start_aws(description, directory, running)
+    simulator = running(processes.start("simulator", [
+        str(target_directory() / "debug/graph-simulator"), "--port", "0", "--gateway", description["front"],
+        "--tenant", TENANT_ID, "--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET,
+        *[argument for policy in POLICIES for argument in ("--policy", policy)],
+    ], directory, BARE))
+    description["simulator"] = processes.listening(simulator)
+    description["tenantId"], description["clientId"], description["policies"] = TENANT_ID, CLIENT_ID, POLICIES
+    answering(ministack, description)
+
+
+# What every program gets of this machine's environment.
+BARE = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+
+
+def start_aws(description: dict, directory: Path, running: Callable[[dict], dict]) -> dict:
+    """The proxy and the emulator behind it: puts their addresses into the description, and returns the emulator's process.
+
+    `running` is told of each process as soon as there is one. The proxy answers at once, the emulator after `answering`.
+    """
     port = processes.free_port()
-    emulator = f"http://127.0.0.1:{port}"
-    bare = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
     front = running(processes.start(
-        "front", [str(environment("client") / "python"), str(ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"], directory, bare
+        "front", [str(environment("client") / "python"), str(ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"], directory, BARE
     ))
     description["front"] = processes.listening(front)
-    description["emulator"] = emulator
-    ministack = running(processes.start("emulator", [str(environment("emulator") / "python"), str(ROOT / "local/emulator.py")], directory, {
+    description["emulator"] = f"http://127.0.0.1:{port}"
+    return running(processes.start("emulator", [str(environment("emulator") / "python"), str(ROOT / "local/emulator.py")], directory, {
         # The functions inherit this environment, and on AWS they have nothing else either.
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -223,14 +242,30 @@ def start_all(description: dict, directory: Path) -> None:
         "AWS_DEFAULT_REGION": REGION,
         "NO_PROXY": "127.0.0.1,localhost",
     }))
-    simulator = running(processes.start("simulator", [
-        str(target_directory() / "debug/graph-simulator"), "--port", "0", "--gateway", description["front"],
-        "--tenant", TENANT_ID, "--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET,
-        *[argument for policy in POLICIES for argument in ("--policy", policy)],
-    ], directory, bare))
-    description["simulator"] = processes.listening(simulator)
-    description["tenantId"], description["clientId"], description["policies"] = TENANT_ID, CLIENT_ID, POLICIES
-    processes.answering(ministack, f"{emulator}/_ministack/health")
+
+
+def answering(ministack: dict, description: dict) -> None:
+    """Waits until the emulator answers."""
+    processes.answering(ministack, f"{description['emulator']}/_ministack/health")
+
+
+@contextlib.contextmanager
+def aws_alone(directory: Path):
+    """The emulator behind its proxy, without anything deployed; gives their addresses, `emulator` and `front`."""
+    (directory / "tmp").mkdir()
+    description: dict = {}
+    started: list[dict] = []
+
+    def running(process: dict) -> dict:
+        started.append(process)
+        return process
+
+    try:
+        answering(start_aws(description, directory, running), description)
+        yield description
+    finally:
+        for process in reversed(started):
+            processes.stop(process)
 
 
 def target_directory() -> Path:

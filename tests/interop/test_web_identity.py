@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import boto3
 import jwt
@@ -23,8 +21,7 @@ import simulator
 
 sys.path.insert(0, str(programs.ROOT / "local"))
 
-import processes  # noqa: E402
-import tools  # noqa: E402
+import stack  # noqa: E402
 
 AUDIENCE = "api://AzureADTokenExchange"
 # Gives whoever invokes it its own credentials.
@@ -56,31 +53,11 @@ def client(front: str, service: str, credentials: dict[str, str]):
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    directory = tmp_path_factory.mktemp("aws")
-    port = processes.free_port()
-    bare = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-    command = [sys.executable, str(programs.ROOT / "local/front.py"), "--upstream", f"127.0.0.1:{port}"]
-    started = [processes.start("front", command, directory, bare)]
-    try:
-        front = processes.listening(started[0])
-        started.append(emulator(front, port, directory, bare))
-        processes.answering(started[1], f"http://127.0.0.1:{port}/_ministack/health")
-        account = Aws(front, "", {})
+    with stack.aws_alone(tmp_path_factory.mktemp("aws")) as running:
+        account = Aws(running["front"], "", {})
         account.role = make_role(account.owners("iam"))
         account.function = credentials_of_function(account)
         yield account
-    finally:
-        for process in reversed(started):
-            processes.stop(process)
-
-
-def emulator(front: str, port: int, directory: Path, bare: dict[str, str]) -> dict:
-    settings = {
-        "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": front, "AUTH": "true",
-        "TMPDIR": str(directory), "STATE_DIR": str(directory), "NO_PROXY": "127.0.0.1,localhost",
-        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    return processes.start("emulator", [str(tools.environment("emulator") / "ministack")], directory, bare | settings)
 
 
 def make_role(iam) -> str:

@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub mod applications;
+mod browser_requests;
 mod client_assertion;
 pub mod clock;
 pub mod config;
@@ -69,7 +70,8 @@ impl Simulator {
         let world = Arc::new(World::new(config, address).map_err(io::Error::other)?);
         // The first keys are made before the first request, so that no time limit includes it.
         tokio::task::spawn_blocking(|| signing_keys::SigningKeys::new().published()).await.map_err(io::Error::other)?;
-        world.spawn(server::serve(listener, Arc::clone(&world)));
+        let names = browser_requests::Names::new(address, &world.origin);
+        world.spawn(server::serve(listener, names, Arc::clone(&world)));
         world.spawn(delivery::send_notices(Arc::clone(&world)));
         Ok(Self { world, address })
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -16,22 +18,31 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
+use super::browser_requests::Names;
 use super::world::World;
 use super::{control, entra, graph};
 
-/// Serves connections until it is cancelled.
-pub(crate) async fn serve(listener: TcpListener, world: Arc<World>) {
+/// Serves connections until it is cancelled; `names` are what clients may call this server.
+pub(crate) async fn serve(listener: TcpListener, names: Names, world: Arc<World>) {
     let router = Router::new()
         .merge(entra::routes())
         .merge(graph::routes())
         .merge(control::routes())
         .fallback(graph::unknown_path)
+        .layer(middleware::from_fn_with_state(names, for_programs_only))
         .with_state(Arc::clone(&world));
     loop {
         // A connection that its peer gave up already is no reason to stop.
         if let Ok((stream, peer)) = listener.accept().await {
             world.spawn(connection(stream, peer, router.clone(), Arc::clone(&world)));
         }
+    }
+}
+
+async fn for_programs_only(State(names): State<Names>, request: Request<Body>, next: Next) -> Response {
+    match names.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => (StatusCode::FORBIDDEN, refused.to_string()).into_response(),
     }
 }
 

@@ -802,3 +802,33 @@ async fn wrong_control_requests_are_refused() {
         assert!(body["error"].is_string());
     }
 }
+
+#[tokio::test]
+async fn a_web_page_gets_no_answer_from_any_endpoint() {
+    let scene = Scene::new().await;
+    let port = scene.simulator.address().port();
+    let asked = async |method: &str, path: &str, header: Option<(&str, &str)>| {
+        let url = format!("{}{path}", scene.simulator.origin());
+        let mut request = scene.http.request(method.parse().unwrap(), url);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        request.body("grant_type=client_credentials").send().await.unwrap().status().as_u16()
+    };
+    let foreign = format!("page.example:{port}");
+    let localhost = format!("localhost:{port}");
+    let token = format!("/{TENANT_ID}/oauth2/v2.0/token");
+    for (method, path) in [
+        ("GET", "/_control/settings"),
+        ("DELETE", "/_control/faults"),
+        ("POST", &token),
+        ("GET", "/v1.0/subscriptions"),
+        ("GET", "/"),
+    ] {
+        for header in [("Origin", "https://page.example"), ("Sec-Fetch-Site", "cross-site"), ("Host", &foreign)] {
+            assert_eq!(asked(method, path, Some(header)).await, 403, "{method} {path} {header:?}");
+        }
+        assert_ne!(asked(method, path, None).await, 403, "{method} {path}");
+        assert_ne!(asked(method, path, Some(("Host", &localhost))).await, 403, "{method} {path}");
+    }
+}
