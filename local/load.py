@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from stack import Failed, run, target_directory
-from tools import ROOT, TOOLS, environment, say
+from tools import ROOT, TOOLS, environment, npm_packages, say
 
 HERE = ROOT / "local" / "load"
 CALLS_PER_SECOND = 5
@@ -41,15 +41,7 @@ def install() -> Path:
         say("Installing autocannon into .tools/load (once) ...")
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, place)
-        npm = Path(node()).with_name("npm")
-        done = subprocess.run(
-            [str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, env={**os.environ, "PATH": f"{npm.parent}{os.pathsep}{os.environ.get('PATH', '')}"},
-        )
-        if done.returncode != 0:
-            raise Failed(done.stdout)
+        npm_packages(HERE, place)
         installed.write_bytes(wanted)
     return place
 

@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT / "local"))
 import tools  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# A Chromium from npm, with the libraries that bare systems lack.
-PACKAGE = "@sparticuz/chromium@153.0.0"
+# Names a Chromium from npm, with the libraries that bare systems lack.
+SOURCE = Path(__file__).resolve().parent / "chromium"
 OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
@@ -54,9 +54,10 @@ def installed() -> tuple[list[str], dict[str, str]]:
     tools.TOOLS.mkdir(exist_ok=True)
     with open(tools.TOOLS / "browser.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.is_file() or stamp.read_text() != PACKAGE:
+        wanted = (SOURCE / "package-lock.json").read_bytes()
+        if not stamp.is_file() or stamp.read_bytes() != wanted:
             install(target)
-            stamp.write_text(PACKAGE)
+            stamp.write_bytes(wanted)
     return [str(target / "chromium")], {"LD_LIBRARY_PATH": str(target / "lib"), "FONTCONFIG_FILE": str(target / "fonts.conf")}
 
 
@@ -66,14 +67,9 @@ def install(target: Path) -> None:
     tools.say("Installing Chromium into .tools/browser (once) ...")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
-    search = os.environ["PATH"] if shutil.which("npm") else tools.path_with("node")
-    environment = {**os.environ, "PATH": search}
-
-    def run(*words: str) -> None:
-        subprocess.run([shutil.which(words[0], path=search), *words[1:]], env=environment, stdout=subprocess.DEVNULL, check=True)
-
-    run("npm", "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(target), PACKAGE)
-    run("node", "-e", UNPACK, str(target / "node_modules/@sparticuz/chromium/bin"), str(target))
+    tools.npm_packages(SOURCE, target)
+    node = shutil.which("node") or str(tools.environment("node") / "node")
+    subprocess.run([node, "-e", UNPACK, str(target / "node_modules/@sparticuz/chromium/bin"), str(target)], check=True)
     for archive in ("libraries", "fonts"):
         shutil.unpack_archive(target / f"{archive}.tar", target)
         (target / f"{archive}.tar").unlink()
