@@ -71,7 +71,7 @@ def npm_packages(source: Path, target: Path) -> None:
 def lock(*options: str) -> None:
     """Writes each lock from its requirements file: for every system, with the hashes of all files of each release."""
     # The oldest Python that `prerequisites.sh` lets pass.
-    how = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate"]
+    how = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-strip-extras", "--no-header", "--no-annotate"]
     uv = str(environment("lock") / "uv")
     for name in WHAT:
         requirements, output = ROOT / "local" / f"requirements-{name}.txt", LOCKS / f"{name}.txt"

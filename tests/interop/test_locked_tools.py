@@ -23,7 +23,7 @@ import tools  # noqa: E402
 
 NAMES = sorted(tools.WHAT)
 # A version, perhaps a marker for what only some systems need, and the hashes of that release's files.
-LOCKED = re.compile(r"(?P<name>[a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(?P<version>[^\s;]+)(?: ; [^\\]+)?(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+LOCKED = re.compile(r"(?P<name>[a-z0-9-]+)(?:\[[a-z0-9, -]+\])?==(?P<version>[^\s;]+)(?: ; [^\\]+)?(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 NAMED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[[A-Za-z0-9,-]+\])?==(?P<version>\S+)")
 PACKAGE_LOCKS = ["local/load", "tests/interop/chromium"]
 
