@@ -54,8 +54,11 @@ def environment(name: str) -> Path:
 
 
 def pip_install(python: Path, lock_file: Path) -> list[str]:
-    """The command that installs what the lock names. Only wheels: a source package would be built by tools that no hash holds."""
-    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:"]
+    """The command that installs what the lock names, which is complete; pip itself would look for what is needed, and cannot match extras.
+
+    Only wheels are installed: a source package would be built by tools that no hash holds.
+    """
+    options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
     return [str(python), "-m", "pip", "install", *options, "--requirement", str(lock_file)]
 
 
