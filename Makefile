@@ -41,7 +41,7 @@ build: prerequisites
 	@ARCH=$(ARCH) $(PYTHON) local/stack.py build
 
 check:
-	@ACTION=check TOPIC= POLICY= CITY= SITE= $(PYTHON) local/report.py
+	@ACTION=check TOPIC= POLICY= CITY= SITE= LEAKED= $(PYTHON) local/report.py
 
 ask:
 	@ACTION="$(or $(ACTION),none)" $(PYTHON) local/report.py

@@ -20,6 +20,8 @@ from tools import environment
 ACTIONS = ("check", "reconcile", "watch", "drill", "rotate")
 # What a drill can be asked to name, by the variables of `make ask`.
 OF_DRILLS = ("TOPIC", "POLICY", "CITY", "SITE")
+# What a rotation can be asked for, by a variable of `make ask`.
+OF_ROTATIONS = ("LEAKED",)
 # The function is ended after 300 seconds.
 PATIENCE = 310
 
@@ -29,7 +31,7 @@ def main() -> int:
     if Path(sys.prefix) != python.parent.parent:
         # Only there is boto3.
         return subprocess.run([str(python), __file__]).returncode
-    event = wanted(os.environ.get("ACTION") or "check", {name: os.environ.get(name) or None for name in OF_DRILLS})
+    event = wanted(os.environ.get("ACTION") or "check", {name: os.environ.get(name) or None for name in (*OF_DRILLS, *OF_ROTATIONS)})
     stack = os.environ.get("STACK_NAME")
     report = in_aws(stack, event) if stack else locally(event)
     for line in lines(report):
@@ -42,8 +44,12 @@ def wanted(action: str, named: dict[str, str | None]) -> dict:
     if action not in ACTIONS:
         raise Failed(f"There is no action {action}; there are {', '.join(ACTIONS)}.")
     given = {name: value for name, value in named.items() if value}
-    if given and action != "drill":
-        raise Failed(f"{', '.join(given)}: for drills only, and not for {action}.")
+    if action == "rotate" and given.get("LEAKED") in ("true", "false"):
+        given["LEAKED"] = given["LEAKED"] == "true"
+    elif "LEAKED" in given:
+        raise Failed("LEAKED is true or false, and for rotate only.")
+    if named_for_drills := [name for name in given if name in OF_DRILLS and action != "drill"]:
+        raise Failed(f"{', '.join(named_for_drills)}: for drills only, and not for {action}.")
     return {"action": action} | {name.lower(): value for name, value in given.items()}
 
 

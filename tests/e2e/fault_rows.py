@@ -564,7 +564,7 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
         ("renewer", dependency, "slow"): "after three attempts of five seconds the same as no connection, as with SNS"
         for dependency in (SECRET_READ, SECRET_WRITE, BUS)
     },
-    ("renewer", SECRET_WRITE, "wrong"): "nothing in the answer to PutSecretValue is read",
+    ("renewer", SECRET_WRITE, "wrong"): "an answer that does not name the new version is garbage",
     ("renewer", TOKEN, "slow"): "after 40 seconds the same as no connection",
     ("renewer", KEYS, "throttling"): "the same to the renewer as any other error",
     ("renewer", KEYS, "lost"): "the same to the renewer as no connection: nothing is changed by asking",

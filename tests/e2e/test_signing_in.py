@@ -49,7 +49,9 @@ def statement(system, sid: str) -> dict:
 
 
 def test_a_certificate(elsewhere):
-    assert statement(elsewhere, "KeepAppCertificates")["Action"] == ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+    assert statement(elsewhere, "KeepAppCertificates")["Action"] == [
+        "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage",
+    ]
     with pytest.raises(RuntimeError, match="no subscription watches"):
         elsewhere.renew()
     der = ssl.PEM_cert_to_DER_cert(asked_for(elsewhere)["Certificate"])

@@ -15,7 +15,7 @@ use crate::{
     plan::{Action, Create, Desired, Renew, Replace, proven_state, watches},
     ports::World,
     records::Record,
-    report::{Outcome, PolicyReport, StrayReport},
+    report::{Gap, Outcome, PolicyReport, StrayReport},
 };
 
 /// How far ahead a subscription's end is put. Graph allows a day for emergency calls and may refuse a minute more.
@@ -41,6 +41,8 @@ pub struct Acting<'a, W> {
     pub certificate_id: &'a str,
     /// Collects what goes wrong besides.
     pub problems: &'a RefCell<Vec<String>>,
+    /// Collects for how long policies had no subscription while one was replaced.
+    pub gaps: &'a RefCell<Vec<Gap>>,
     /// Whether a subscription whose key is at hand may still be replaced for its certificate. One at a time, and none after
     /// one that could not be created anew: what works is not given up for what may not.
     pub may_exchange: &'a Mutex<bool>,
@@ -256,6 +258,7 @@ impl<W: World> Acting<'_, W> {
             // Without its record no later run can take what is about to be deleted for known.
             self.noted("a record cannot be deleted", self.world().delete_record(&replace.policy).await);
         }
+        let begun_at = self.world().now();
         for id in &replace.ids {
             let Err(failure) = self.delete(replace.policy.tenant, id).await else { continue };
             if !replace.works {
@@ -267,7 +270,15 @@ impl<W: World> Acting<'_, W> {
             let renewed = self.calls.change_repeated(replace.policy.tenant, call).await?;
             return Err(NotDone { explanation: failure.to_string(), subscription: Some(Box::new(renewed)) });
         }
-        self.create(&replace.create, Outcome::Recreated, Some(replace.why)).await
+        let done = self.create(&replace.create, Outcome::Recreated, Some(replace.why)).await;
+        if done.is_ok() {
+            let length = self.world().now().duration_since(begun_at);
+            let Policy { tenant, name } = replace.policy.clone();
+            // Rounded up: how long it was at most.
+            let seconds = length.as_secs() + i64::from(length.subsec_nanos() > 0);
+            self.gaps.borrow_mut().push(Gap { tenant_id: tenant, policy_name: name, seconds });
+        }
+        done
     }
 
     /// Creates a subscription. An attempt whose end is unknown is followed by a look at the list, never by a blind second
@@ -276,7 +287,7 @@ impl<W: World> Acting<'_, W> {
         let policy = &create.policy;
         // An attempt that cannot be made is not announced: the announcement takes the place of what is known.
         self.calls.in_time()?;
-        let (client_state_id, client_state) = self.client_state_for(create).await?;
+        let (client_state_id, client_state) = self.client_state_for(create)?;
         let mut outcome = outcome;
         let mut why = why.map(ToOwned::to_owned);
         // Rounded as Graph is told, so that the subscription can be recognised by it.
@@ -537,14 +548,14 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
-    /// The client state for a new subscription, with its name: a fresh one, unless an unfinished attempt may have given it
-    /// another.
-    async fn client_state_for(&self, create: &Create) -> Result<(String, ClientState), NotDone> {
+    /// The client state for a new subscription, with its name: of the current generation, unless an unfinished attempt may have
+    /// given it another.
+    fn client_state_for(&self, create: &Create) -> Result<(String, ClientState), NotDone> {
         let id = match &create.client_state_id {
             Some(id) => id.clone(),
-            None => self.keyring.fresh_client_state(self.problems).await.map_err(NotDone::because)?,
+            None => self.keyring.new_client_state().map_err(NotDone::because)?,
         };
-        let state = self.keyring.client_state(&id);
+        let state = self.keyring.client_state(&id, &create.policy);
         let state = state.ok_or_else(|| NotDone::because(format!("the keyring has no client state {id}")))?;
         Ok((id, state))
     }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::ports::World;
+use crate::{keyring::WRITES, ports::World};
 
 /// How long a certificate is valid.
 const VALIDITY: SignedDuration = SignedDuration::from_hours(365 * 24);
@@ -54,12 +54,19 @@ impl AppCertificates {
     /// # Errors
     /// With a sentence, if they cannot be read.
     pub async fn read(world: &impl World, secret_id: &str) -> Result<Self, String> {
+        Self::read_version(world, secret_id).await.map(|(all, _)| all)
+    }
+
+    async fn read_version(world: &impl World, secret_id: &str) -> Result<(Self, Option<String>), String> {
         match world.read(secret_id).await {
             Err(error) => Err(format!("the app's certificates cannot be read from the secret {secret_id}: {error}")),
-            Ok(None) => Ok(Self::default()),
-            Ok(Some(text)) => Self::from_json(&text).ok_or_else(|| {
-                format!("the secret {secret_id} holds no certificates that can be used and was left as it is")
-            }),
+            Ok(None) => Ok((Self::default(), None)),
+            Ok(Some(stored)) => match Self::from_json(&stored.value) {
+                Some(all) => Ok((all, Some(stored.version))),
+                None => {
+                    Err(format!("the secret {secret_id} holds no certificates that can be used and was left as it is"))
+                }
+            },
         }
     }
 
@@ -69,7 +76,17 @@ impl AppCertificates {
     /// # Errors
     /// With a sentence, if they cannot be read, made or stored.
     pub async fn prepare(world: &impl World, secret_id: &str) -> Result<(Self, bool), String> {
-        let mut all = Self::read(world, secret_id).await?;
+        for _ in 0..WRITES {
+            if let Some(prepared) = Self::try_to_prepare(world, secret_id).await? {
+                return Ok(prepared);
+            }
+        }
+        Err(format!("the secret {secret_id} was changed by another run each time it was to be written"))
+    }
+
+    /// As [`prepare`](Self::prepare); `None` if another run has written since they were read.
+    async fn try_to_prepare(world: &impl World, secret_id: &str) -> Result<Option<(Self, bool)>, String> {
+        let (mut all, version) = Self::read_version(world, secret_id).await?;
         let now = world.now();
         let before = all.certificates.len();
         all.certificates.retain(|one| one.is_valid(now));
@@ -83,12 +100,15 @@ impl AppCertificates {
         if made || all.certificates.len() != before {
             let text =
                 all.to_json().map_err(|error| format!("the app's certificates cannot be written out: {error}"))?;
-            let stored = world.write(secret_id, &text).await;
-            stored.map_err(|error| {
+            let replaced = world.replace(secret_id, version.as_deref(), &text).await;
+            let replaced = replaced.map_err(|error| {
                 format!("the app's certificates cannot be stored in the secret {secret_id}: {error}")
             })?;
+            if !replaced {
+                return Ok(None);
+            }
         }
-        Ok((all, made))
+        Ok(Some((all, made)))
     }
 
     /// What to sign in with, the newest first: as soon as it is uploaded it is used, and until then the one before it.

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
+use graph_notifications::{ClientStateKey, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
 use graph_subscriptions::{
     AccessToken, Credential, Graph, GraphError, Listing, NewSubscription, Renewal, ServicePrincipal, Subscription,
     TokenError, entra,
@@ -35,7 +35,7 @@ use crate::{
     filter_policy::FilterPolicy,
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
-        StateTable, Subscribers, Subscriptions, Topics, WebIdentity,
+        StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
     },
     records::{Record, policy_of, sort_key},
     report::Health,
@@ -47,6 +47,12 @@ const LIFECYCLE: &str = "lifecycle";
 pub(crate) const RECONCILE: &str = "reconcile";
 pub(crate) const WATCH: &str = "watch";
 const SUBSCRIPTIONS: &str = "subscriptions";
+
+/// The stage of the version of a secret that is in use.
+const CURRENT: &str = "AWSCURRENT";
+
+/// The stage of a version that is about to take its place.
+const CANDIDATE: &str = "candidate";
 
 /// A token for Entra is used at once.
 const WEB_IDENTITY_SECONDS: i32 = 300;
@@ -264,9 +270,13 @@ impl AppSettings for Live {
 }
 
 impl Secrets for Live {
-    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
+    async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
         match self.secrets.get_secret_value().secret_id(id).send().await {
-            Ok(output) => Ok(output.secret_string.map(Zeroizing::new)),
+            Ok(output) => {
+                let Some(value) = output.secret_string.map(Zeroizing::new) else { return Ok(None) };
+                let unnamed = || OutsideError("Secrets Manager: the answer names no version".to_owned());
+                Ok(Some(StoredSecret { value, version: output.version_id.ok_or_else(unnamed)? }))
+            }
             // The answer for a secret that exists and has no value yet, too.
             Err(error)
                 if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
@@ -277,9 +287,32 @@ impl Secrets for Live {
         }
     }
 
-    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
-        let sent = self.secrets.put_secret_value().secret_id(id).secret_string(value).send().await;
-        sent.map(|_| ()).map_err(|error| outside("Secrets Manager", &error))
+    async fn replace(&self, id: &str, read: Option<&str>, value: &str) -> Result<bool, OutsideError> {
+        let put = self.secrets.put_secret_value().secret_id(id).secret_string(value).version_stages(CANDIDATE);
+        let put = put.send().await.map_err(|error| outside("Secrets Manager", &error))?;
+        // The first version of a secret becomes the current one by itself.
+        if put.version_stages().iter().any(|stage| stage == CURRENT) {
+            return Ok(true);
+        }
+        let new =
+            put.version_id.ok_or_else(|| OutsideError("Secrets Manager: the answer names no version".to_owned()))?;
+        let moved = self
+            .secrets
+            .update_secret_version_stage()
+            .secret_id(id)
+            .version_stage(CURRENT)
+            .move_to_version_id(&new)
+            .set_remove_from_version_id(read.map(ToOwned::to_owned))
+            .send()
+            .await;
+        let Err(error) = moved else { return Ok(true) };
+        // The stage moves from the version that was read and from no other. Which one has it now tells a conflict from a
+        // failure, and from a move whose answer was lost.
+        match self.read(id).await?.map(|current| current.version) {
+            Some(current) if current == new => Ok(true),
+            current if current.as_deref() != read => Ok(false),
+            _ => Err(outside("Secrets Manager", &error)),
+        }
     }
 }
 
@@ -428,8 +461,8 @@ impl Host for Live {
         }))
     }
 
-    fn client_state(&self) -> Result<ClientState, OutsideError> {
-        ClientState::generate(&self.random).map_err(|_| OutsideError("the system gives no randomness".to_owned()))
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError> {
+        ClientStateKey::generate(&self.random).map_err(|_| OutsideError("the system gives no randomness".to_owned()))
     }
 
     fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {
@@ -546,10 +579,20 @@ mod tests {
             (StatusCode::from_u16(status).unwrap(), answer.to_string())
         }
         let asked = Asked::default();
+        let routes = Router::new().fallback(reply).with_state((status, answer, asked.clone()));
+        (at(&served(routes).await), asked)
+    }
+
+    /// A server on the loopback interface; returns its address.
+    async fn served(routes: Router) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let routes = Router::new().fallback(reply).with_state((status, answer, asked.clone()));
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        address
+    }
+
+    /// A world whose AWS is at this address.
+    fn at(address: &str) -> Live {
         let client =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let credentials = Credentials::new("id", "key", None, None, "test");
@@ -560,7 +603,7 @@ mod tests {
             .endpoint_url(address)
             .http_client(client)
             .build();
-        (Live::new(fake::config("Global"), &shared).unwrap(), asked)
+        Live::new(fake::config("Global"), &shared).unwrap()
     }
 
     fn refusal(code: &str) -> Value {
@@ -568,28 +611,131 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_is_read_and_written() {
-        let (live, asked) = live(200, json!({"SecretString": "hunter2"})).await;
-        assert_eq!(live.read("arn:x").await.unwrap().as_deref().map(String::as_str), Some("hunter2"));
-        live.write("arn:x", "new").await.unwrap();
+    async fn a_secret_is_read_with_its_version() {
+        let (live, asked) = live(200, json!({"SecretString": "hunter2", "VersionId": "v1"})).await;
+        let read = live.read("arn:x").await.unwrap().unwrap();
+        assert_eq!((read.value.as_str(), read.version.as_str()), ("hunter2", "v1"));
         let asked = asked.lock().unwrap();
         assert_eq!(asked[0], ("secretsmanager.GetSecretValue".to_owned(), json!({"SecretId": "arn:x"})));
-        assert_eq!(asked[1].0, "secretsmanager.PutSecretValue");
-        assert_eq!((&asked[1].1["SecretId"], &asked[1].1["SecretString"]), (&json!("arn:x"), &json!("new")));
+    }
+
+    /// A secret in a Secrets Manager that moves a stage only as AWS documents it.
+    #[derive(Default)]
+    struct Versions {
+        /// Values by their numbers, and which one is current.
+        values: Vec<String>,
+        current: Option<usize>,
+        /// Another run makes this current before the next move.
+        interference: Option<String>,
+        /// How the next move fails: before it takes effect, or after.
+        fails: Option<bool>,
+    }
+
+    type Manager = Arc<Mutex<Versions>>;
+
+    async fn manage(State(manager): State<Manager>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+        let mut secret = manager.lock().unwrap();
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(asked["SecretId"], "arn:x");
+        let no = |code: &str| (StatusCode::BAD_REQUEST, refusal(code).to_string());
+        let named = |number: usize| format!("v{number}");
+        let answer = match headers["x-amz-target"].to_str().unwrap().rsplit_once('.').unwrap().1 {
+            "GetSecretValue" => match secret.current {
+                None => return no("ResourceNotFoundException"),
+                Some(number) => json!({"SecretString": secret.values[number], "VersionId": named(number)}),
+            },
+            "PutSecretValue" => {
+                assert_eq!(asked["VersionStages"], json!(["candidate"]));
+                secret.values.push(asked["SecretString"].as_str().unwrap().to_owned());
+                let number = secret.values.len() - 1;
+                let mut stages = vec!["candidate"];
+                if number == 0 {
+                    secret.current = Some(0);
+                    stages.push("AWSCURRENT");
+                }
+                json!({"VersionId": named(number), "VersionStages": stages})
+            }
+            "UpdateSecretVersionStage" => {
+                assert_eq!(asked["VersionStage"], "AWSCURRENT");
+                if let Some(value) = secret.interference.take() {
+                    secret.values.push(value);
+                    secret.current = Some(secret.values.len() - 1);
+                }
+                let fails = secret.fails;
+                if fails == Some(false) {
+                    return no("InvalidRequestException");
+                }
+                if asked["RemoveFromVersionId"].as_str().map(ToOwned::to_owned) != secret.current.map(named) {
+                    return no("InvalidParameterException");
+                }
+                let new = (0..secret.values.len()).find(|number| asked["MoveToVersionId"] == named(*number));
+                secret.current = Some(new.unwrap());
+                if fails == Some(true) {
+                    return no("InternalServiceError");
+                }
+                json!({})
+            }
+            other => panic!("{other}"),
+        };
+        (StatusCode::OK, answer.to_string())
+    }
+
+    async fn managed(values: &[&str]) -> (Live, Manager) {
+        let values: Vec<_> = values.iter().map(|&value| value.to_owned()).collect();
+        let current = values.len().checked_sub(1);
+        let manager = Manager::new(Mutex::new(Versions { values, current, ..Versions::default() }));
+        (at(&served(Router::new().fallback(manage).with_state(manager.clone())).await), manager)
+    }
+
+    fn current(manager: &Manager) -> String {
+        let secret = manager.lock().unwrap();
+        secret.values[secret.current.unwrap()].clone()
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_written_in_the_place_of_the_version_that_was_read() {
+        let (live, manager) = managed(&[]).await;
+        assert!(live.read("arn:x").await.unwrap().is_none());
+        assert!(live.replace("arn:x", None, "one").await.unwrap());
+        assert_eq!(current(&manager), "one");
+        let read = live.read("arn:x").await.unwrap().unwrap().version;
+        assert!(live.replace("arn:x", Some(&read), "two").await.unwrap());
+        assert_eq!(current(&manager), "two");
+        // By now another version is current than the one that was read, or than none.
+        for read in [Some(read.as_str()), None] {
+            assert!(!live.replace("arn:x", read, "three").await.unwrap());
+            assert_eq!(current(&manager), "two");
+        }
+        let read = live.read("arn:x").await.unwrap().unwrap().version;
+        manager.lock().unwrap().interference = Some("of another run".to_owned());
+        assert!(!live.replace("arn:x", Some(&read), "four").await.unwrap());
+        assert_eq!(current(&manager), "of another run");
+    }
+
+    #[tokio::test]
+    async fn a_failed_move_is_no_conflict_and_one_whose_answer_is_lost_has_been_made() {
+        let (live, manager) = managed(&["one"]).await;
+        manager.lock().unwrap().fails = Some(false);
+        let error = live.replace("arn:x", Some("v0"), "two").await.unwrap_err();
+        assert_eq!(error.to_string(), "Secrets Manager: InvalidRequestException: no");
+        assert_eq!(current(&manager), "one");
+        manager.lock().unwrap().fails = Some(true);
+        assert!(live.replace("arn:x", Some("v0"), "three").await.unwrap());
+        assert_eq!(current(&manager), "three");
     }
 
     #[tokio::test]
     async fn a_secret_without_a_value_is_none_and_any_other_refusal_an_error() {
         let (empty, _) = live(400, refusal("ResourceNotFoundException")).await;
-        assert_eq!(empty.read("x").await.unwrap(), None);
+        assert!(empty.read("x").await.unwrap().is_none());
         let (denied, _) = live(400, refusal("AccessDeniedException")).await;
-        assert_eq!(denied.read("x").await.unwrap_err().to_string(), "Secrets Manager: AccessDeniedException: no");
+        assert_eq!(denied.read("x").await.err().unwrap().to_string(), "Secrets Manager: AccessDeniedException: no");
     }
 
     #[tokio::test]
     async fn an_answer_that_cannot_be_read_is_not_repeated() {
         let (live, _) = live(200, json!({"SecretString": ["hunter2"]})).await;
-        let error = live.read("x").await.unwrap_err();
+        let error = live.read("x").await.err().unwrap();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
     }
 

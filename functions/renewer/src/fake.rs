@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use graph_notifications::{
-    ClientState, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize, keyring::StoredKeyPair, probe,
-    signing_keys::SigningKey,
+    ClientStateKey, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize, keyring::StoredKeyPair,
+    probe, signing_keys::SigningKey,
 };
 use graph_subscriptions::{
     AccessToken, Credential, GraphError, GraphErrorKind, Listing, NewSubscription, Renewal, ServicePrincipal,
@@ -20,6 +21,7 @@ use graph_subscriptions::{
 };
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication, topic::SecondTopic};
+use serde_json::json;
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
@@ -28,9 +30,10 @@ use crate::{
     config::Config,
     drill::ports::{Publish, PutCall},
     filter_policy::FilterPolicy,
+    keyring::client_state,
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
-        StateTable, Subscribers, Subscriptions, Topics, WebIdentity,
+        StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
     },
     records::{Record, sort_key},
     report::{Health, Report},
@@ -154,6 +157,8 @@ pub(crate) struct State {
     /// So many documents of signing keys are not given out at first.
     pub(crate) signing_keys_fail: u32,
     pub(crate) keyring_writes_fail: bool,
+    /// What another run writes, into which secret, just before the next writings.
+    pub(crate) written_meanwhile: VecDeque<(String, String)>,
     pub(crate) entra_refuses: Option<TenantId>,
     pub(crate) refused_tokens: u32,
     pub(crate) certificate_patch_ignored: bool,
@@ -289,8 +294,8 @@ impl Fake {
             assert_eq!(held.subscription.notification_url, URL);
             assert_eq!(record.subscription_id.as_ref(), Some(&held.subscription.id));
             assert_eq!(record.subscription_expires_at, Some(held.subscription.expires_at));
-            let known = keyring.client_states.iter().find(|one| one.id == record.client_state_id).unwrap();
-            assert!(known.value.matches(&held.client_state), "{policy:?}");
+            let known = client_state(&keyring, &record.client_state_id, policy).unwrap();
+            assert!(known.matches(&held.client_state), "{policy:?}");
             let certificate = held.subscription.encryption_certificate_id.as_deref();
             assert!(keyring.keys.iter().any(|key| Some(key.certificate_id.as_str()) == certificate), "{policy:?}");
             assert!(held.subscription.expires_at > START + state.elapsed, "{policy:?}");
@@ -382,7 +387,8 @@ impl Fake {
     fn assert_stored(state: &State, certificate_id: &str, client_state: Option<&str>) {
         let keyring = Keyring::from_json(&state.secrets["keyring"]).unwrap();
         assert!(keyring.keys.iter().any(|key| key.certificate_id == certificate_id));
-        let known = |value: &str| keyring.client_states.iter().any(|one| one.value.matches(value));
+        let policies = config("Global").policies;
+        let known = |value: &str| keyring.known_client_states().recognize(value, &policies).is_some();
         assert!(client_state.is_none_or(known));
     }
 }
@@ -644,7 +650,7 @@ impl AppSettings for Fake {
 }
 
 impl Secrets for Fake {
-    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
+    async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
         self.step(format!("read {id}"), |state| {
             if state.secret_down.as_deref() == Some(id) {
                 return Err(down("Secrets Manager"));
@@ -653,18 +659,26 @@ impl Secrets for Fake {
                 state.denied_reads -= 1;
                 return Err(OutsideError("Secrets Manager: AccessDeniedException: not authorized".to_owned()));
             }
-            Ok(state.secrets.get(id).cloned().map(Zeroizing::new))
+            // No value comes twice, so that it can stand for its version.
+            let stored = |value: &String| StoredSecret { value: Zeroizing::new(value.clone()), version: value.clone() };
+            Ok(state.secrets.get(id).map(stored))
         })
         .await
     }
 
-    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
+    async fn replace(&self, id: &str, read: Option<&str>, value: &str) -> Result<bool, OutsideError> {
         self.step(format!("write {id}"), |state| {
             if state.keyring_writes_fail || state.secret_down.as_deref() == Some(id) {
                 return Err(down("Secrets Manager"));
             }
+            if let Some((of, text)) = state.written_meanwhile.pop_front() {
+                state.secrets.insert(of, text);
+            }
+            if state.secrets.get(id).map(String::as_str) != read {
+                return Ok(false);
+            }
             state.secrets.insert(id.to_owned(), value.to_owned());
-            Ok(())
+            Ok(true)
         })
         .await
     }
@@ -791,10 +805,11 @@ impl Host for Fake {
         Ok(format!("{:08x}", state.names))
     }
 
-    fn client_state(&self) -> Result<ClientState, OutsideError> {
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError> {
         let mut state = self.state.borrow_mut();
         state.names += 1;
-        Ok(ClientState::from(format!("secret-state-{}", state.names)))
+        let key = format!("secret-state-{:019}", state.names);
+        Ok(serde_json::from_value(json!(BASE64_URL_SAFE_NO_PAD.encode(key))).unwrap())
     }
 
     fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {

@@ -17,6 +17,8 @@ pub enum Action {
     Reconcile,
     /// The same, and hand Graph a new encryption certificate.
     Rotate,
+    /// The same, and replace all that the keyring holds, since others may know it.
+    ReplaceLeaked,
     /// Test every link of the chain, and change nothing.
     Check,
     /// Look whether anything fails without a word, and change nothing.
@@ -45,6 +47,12 @@ pub enum UnknownAction {
     /// There is no such action.
     #[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate, check, watch or drill")]
     NoAction(String),
+    /// There is no such rotation.
+    #[error(
+        "{0}; what can be asked for is {{\"action\":\"rotate\"}}, or {{\"action\":\"rotate\",\"leaked\":true}} if others may know \
+         what the keyring holds"
+    )]
+    NoRotation(String),
     /// There is no such drill.
     #[error(
         "{0}; what can be asked for is {{\"action\":\"drill\"}}, which goes to TestTopic, or \
@@ -64,7 +72,7 @@ impl Action {
             None => Ok(Self::without_a_word(event)),
             Some(Value::String(action)) => match action.as_str() {
                 "reconcile" => Ok(Self::Reconcile),
-                "rotate" => Ok(Self::Rotate),
+                "rotate" => rotation(event),
                 "check" => Ok(Self::Check),
                 "watch" => Ok(Self::Watch),
                 "drill" => drill(event).map(Self::Drill),
@@ -81,6 +89,19 @@ impl Action {
         let lifecycle = event.get("detail-type").is_some_and(|kind| kind == "Subscription Lifecycle");
         let detail = event.get("detail").filter(|_| lifecycle);
         detail.and_then(|detail| LifecycleEvent::deserialize(detail).ok()).map_or(Self::Scheduled, Self::Lifecycle)
+    }
+}
+
+/// Which rotation is asked for. Nothing is guessed: who misspells `leaked` must not believe that what leaked was replaced.
+fn rotation(event: &Value) -> Result<Action, UnknownAction> {
+    let mut members = event.as_object().into_iter().flat_map(|object| object.keys());
+    if let Some(other) = members.find(|name| !matches!(name.as_str(), "action" | "leaked")) {
+        return Err(UnknownAction::NoRotation(format!("a rotation has no '{}'", printable(other))));
+    }
+    match event.get("leaked") {
+        None | Some(Value::Bool(false)) => Ok(Action::Rotate),
+        Some(Value::Bool(true)) => Ok(Action::ReplaceLeaked),
+        Some(_) => Err(UnknownAction::NoRotation("'leaked' is neither true nor false".to_owned())),
     }
 }
 
@@ -199,6 +220,22 @@ mod tests {
         };
         assert_eq!(Action::from_event(&event), Ok(Action::Drill(expected)));
         assert!(Action::from_event(&json!({"action": "drill", "city": "é".repeat(128)})).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_guessed_of_a_rotation() {
+        let asked = |event: Value| Action::from_event(&event);
+        assert_eq!(asked(json!({"action": "rotate", "leaked": true})), Ok(Action::ReplaceLeaked));
+        assert_eq!(asked(json!({"action": "rotate", "leaked": false})), Ok(Action::Rotate));
+        for (event, why) in [
+            (json!({"action": "rotate", "leaked": "true"}), "'leaked' is neither true nor false"),
+            (json!({"action": "rotate", "leaked": null}), "'leaked' is neither true nor false"),
+            (json!({"action": "rotate", "leeked": true}), "a rotation has no 'leeked'"),
+            (json!({"action": "rotate", "Leaked": true}), "a rotation has no 'Leaked'"),
+        ] {
+            let sentence = asked(event).unwrap_err().to_string();
+            assert!(sentence.starts_with(why) && sentence.contains(r#""leaked":true"#), "{sentence}");
+        }
     }
 
     #[test]

@@ -4,17 +4,18 @@ use std::cell::{Cell, RefCell};
 
 use futures::{StreamExt as _, stream};
 use graph_notifications::{
-    ClientState, Keyring, SigningKeys, TenantId, client_state::StoredClientState, keyring::StoredKeyPair,
+    ClientState, Keyring, Policies, Policy, SigningKeys, TenantId,
+    client_state::{StoredClientState, StoredClientStateKey},
+    keyring::StoredKeyPair,
 };
 use graph_subscriptions::signing_keys::TokenVersion;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use tokio::sync::OnceCell;
 
 use crate::{
     calls::{ATTEMPTS, pause},
     config::Config,
     observe::CONCURRENCY,
-    ports::World,
+    ports::{OutsideError, World},
     records::Record,
 };
 
@@ -45,14 +46,28 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(48);
 /// More keys than this are in use only if somebody asks for new ones again and again; the secret cannot hold many.
 const MOST_KEYS: usize = 8;
 
+/// After a leak, or where there is none to use, a new key must not fail for that.
+const MOST_KEYS_AFTER_LEAK: usize = 12;
+
+/// How often a secret is written before others who write it at the same time are left to finish.
+pub const WRITES: usize = 5;
+
+/// Why somebody asks for new keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// In the course of things: a new encryption key.
+    Routine,
+    /// Others may know what the keyring holds: a new encryption key and a new key for client states, and the old ones are
+    /// worth nothing alone.
+    AfterLeak,
+}
+
 /// The keyring, and where it is stored.
 pub struct KeyringStore<'a, W> {
     world: &'a W,
     secret_id: &'a str,
     keyring: RefCell<Keyring>,
     written: Cell<bool>,
-    /// The name of the client state for what this run creates.
-    fresh: OnceCell<String>,
 }
 
 /// What preparing the keyring did.
@@ -60,6 +75,8 @@ pub struct KeyringStore<'a, W> {
 pub struct Preparation {
     /// Whether there is a new key, for which Graph has not encrypted yet.
     pub rotated: bool,
+    /// When everything from before a leak was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
     /// What went wrong without harm to what the subscriptions need.
     pub problems: Vec<String>,
 }
@@ -69,20 +86,29 @@ pub struct Preparation {
 pub struct InUse {
     /// Names of certificates.
     pub certificate_ids: Vec<String>,
-    /// Names of client states.
+    /// Names of client states, and of generations of them.
     pub client_state_ids: Vec<String>,
 }
 
 impl InUse {
-    /// What the records refer to, and what creating a subscription may have used that no record tells of.
+    /// What the records refer to.
     #[must_use]
-    pub fn by_records<W: World>(records: &[Record], keyring: &KeyringStore<'_, W>) -> Self {
-        let newest = keyring.copy().client_states.last().map(|state| state.id.clone());
+    pub fn by_records(records: &[Record]) -> Self {
         Self {
             certificate_ids: records.iter().map(|record| record.certificate_id.clone()).collect(),
-            client_state_ids: records.iter().map(|record| record.client_state_id.clone()).chain(newest).collect(),
+            client_state_ids: records.iter().map(|record| record.client_state_id.clone()).collect(),
         }
     }
+}
+
+/// What is to be added to a keyring.
+struct Additions {
+    key: Option<StoredKeyPair>,
+    client_state_key: Option<StoredClientStateKey>,
+    /// When it was made.
+    made_at: Timestamp,
+    /// What is there already is revoked.
+    after_leak: bool,
 }
 
 impl<'a, W: World> KeyringStore<'a, W> {
@@ -91,36 +117,53 @@ impl<'a, W: World> KeyringStore<'a, W> {
     /// # Errors
     /// With a sentence, if it cannot be read. It is not overwritten then, since it may hold keys that are in use.
     pub async fn read(world: &'a W, secret_id: &'a str) -> Result<Self, String> {
-        let keyring = RefCell::new(stored(world, secret_id).await?);
-        Ok(Self { world, secret_id, keyring, written: Cell::new(false), fresh: OnceCell::new() })
+        let (keyring, _) = stored(world, secret_id).await?;
+        Ok(Self { world, secret_id, keyring: RefCell::new(keyring), written: Cell::new(false) })
     }
 
     /// Refreshes the signing keys of all tenants, adds a key if there is none, or if the current one is due to be changed or
-    /// somebody asks for it, and stores what changed.
+    /// somebody asks for it, likewise a key for client states, and stores what changed.
     ///
     /// # Errors
     /// With a sentence, if there is no key, and a new one cannot be made or stored.
-    pub async fn prepare(&self, config: &Config, asked: bool, deadline: Timestamp) -> Result<Preparation, String> {
+    pub async fn prepare(
+        &self,
+        config: &Config,
+        asked: Option<Rotation>,
+        deadline: Timestamp,
+    ) -> Result<Preparation, String> {
         let mut preparation = Preparation::default();
         let tenants = config.policies.tenants();
         self.refresh_signing_keys(&tenants, deadline, &mut preparation.problems).await;
-        let now = self.world.now();
         let keyring = self.copy();
+        let after_leak = asked == Some(Rotation::AfterLeak);
         let first = keyring.current_key().is_none();
-        let due = rotation_due(&keyring, config.key_rotation, &config.alert_settings.time_zone, now);
-        if !(first || due || asked) {
-            return Ok(preparation);
-        }
-        if keyring.keys.len() >= MOST_KEYS {
+        let due = rotation_due(&keyring, config.key_rotation, &config.alert_settings.time_zone, self.world.now());
+        let mut key = first || due || asked.is_some();
+        let client_state_key = after_leak || keyring.current_client_state_key().is_none();
+        if key && keyring.keys.len() >= if first || after_leak { MOST_KEYS_AFTER_LEAK } else { MOST_KEYS } {
             let sentence = format!(
                 "there are {} keys already, so that no new one is made; each goes 48 hours after its last use",
                 keyring.keys.len()
             );
             preparation.problems.push(sentence);
+            if after_leak {
+                return Ok(preparation);
+            }
+            key = false;
+        }
+        if !(key || client_state_key) {
             return Ok(preparation);
         }
-        match self.add_key().await {
-            Ok(()) => preparation.rotated = !first,
+        let added = match self.additions(key, client_state_key, after_leak) {
+            Ok(additions) => self.add(&additions).await,
+            Err(error) => Err(format!("no keys can be made: {error}")),
+        };
+        match added {
+            Ok(()) => {
+                preparation.rotated = key && !first;
+                preparation.revoked_at = after_leak.then(|| self.world.now());
+            }
             Err(sentence) if first => return Err(sentence),
             Err(sentence) => preparation.problems.push(sentence),
         }
@@ -151,34 +194,65 @@ impl<'a, W: World> KeyringStore<'a, W> {
         self.keyring.borrow().keys.iter().any(|key| key.certificate_id == certificate_id)
     }
 
-    /// Whether the receiver accepts this client state.
+    /// The names of the client states that a subscription may keep, generations among them.
+    #[must_use]
+    pub fn trusted_client_states(&self) -> Vec<String> {
+        trusted(&self.keyring.borrow())
+    }
+
+    /// Whether a subscription may keep this client state.
     #[must_use]
     pub fn knows_client_state(&self, id: &str) -> bool {
-        self.keyring.borrow().client_states.iter().any(|state| state.id == id)
+        self.trusted_client_states().iter().any(|trusted| trusted == id)
     }
 
-    /// A client state.
+    /// A policy's client state of this name.
     #[must_use]
-    pub fn client_state(&self, id: &str) -> Option<ClientState> {
-        self.keyring.borrow().client_states.iter().find(|state| state.id == id).map(|state| state.value.clone())
+    pub fn client_state(&self, id: &str, policy: &Policy) -> Option<ClientState> {
+        client_state(&self.keyring.borrow(), id, policy)
     }
 
-    /// The name of a client state that no subscription has had before this run: made and stored when it is first asked for.
-    ///
-    /// If it cannot be stored, the newest that there is must do: a subscription with an old client state is better than none.
+    /// The name of the client state for new subscriptions: the current generation. If none could be stored, the newest that an
+    /// earlier version has stored must do: a subscription with an old client state is better than none.
     ///
     /// # Errors
     /// With a sentence, if there is none at all.
-    pub async fn fresh_client_state(&self, problems: &RefCell<Vec<String>>) -> Result<String, String> {
-        let made = self.fresh.get_or_try_init(async || self.add_client_state().await).await;
-        let sentence = match made {
-            Ok(id) => return Ok(id.clone()),
-            Err(sentence) => sentence,
+    pub fn new_client_state(&self) -> Result<String, String> {
+        let keyring = self.keyring.borrow();
+        let current = keyring.current_client_state_key().map(|key| key.id.clone());
+        current
+            .or_else(|| trusted(&keyring).pop())
+            .ok_or_else(|| "the keyring has no key to make client states by".to_owned())
+    }
+
+    /// Whether there are client states from before a leak.
+    #[must_use]
+    pub fn holds_leaked(&self) -> bool {
+        holds_leaked(&self.keyring.borrow())
+    }
+
+    /// Forgets the client states from before a leak, once each policy is known to have another; says whether it has. Until then
+    /// they are accepted, or the calls of the subscriptions that have them would be lost.
+    ///
+    /// # Errors
+    /// With a sentence, if that cannot be seen or stored. The next run tries again.
+    pub async fn forget_leaked(&self, policies: &Policies) -> Result<bool, String> {
+        let records = self.world.records().await.map_err(|error| format!("the state table cannot be read: {error}"))?;
+        let trusted = self.trusted_client_states();
+        let is_replaced = |policy: &Policy| {
+            let mut own = records.iter().filter(|record| record.policy.is(policy.tenant, &policy.name));
+            own.any(|record| trusted.contains(&record.client_state_id))
         };
-        let newest = self.keyring.borrow().client_states.last().map(|state| state.id.clone());
-        let newest = newest.ok_or_else(|| sentence.clone())?;
-        problems.borrow_mut().push(format!("a new subscription gets an old client state: {sentence}"));
-        Ok(newest)
+        if !policies.iter().all(is_replaced) {
+            return Ok(false);
+        }
+        self.change(|keyring| {
+            let trusted = self::trusted(keyring);
+            keyring.client_state_keys.retain(|key| trusted.contains(&key.id));
+            keyring.client_states.retain(|state| trusted.contains(&state.id));
+        })
+        .await?;
+        Ok(true)
     }
 
     /// Retires what nothing refers to any more, removes what has been so for 48 hours, and stores the change. Gives the names
@@ -233,55 +307,106 @@ impl<'a, W: World> KeyringStore<'a, W> {
         }
     }
 
-    async fn add_key(&self) -> Result<(), String> {
+    fn additions(&self, key: bool, client_state_key: bool, after_leak: bool) -> Result<Additions, OutsideError> {
         let now = self.world.now();
-        let sentence = |error| format!("no keys can be made: {error}");
-        let key = StoredKeyPair {
-            certificate_id: format!("key-{}", self.world.short_name().map_err(sentence)?),
-            pair: self.world.key_pair(now - LAG, now + VALIDITY).map_err(sentence)?,
-            created_at: now,
-            retired_at: None,
-            revoked_at: None,
+        let new_key = || {
+            Ok(StoredKeyPair {
+                certificate_id: format!("key-{}", self.world.short_name()?),
+                pair: self.world.key_pair(now - LAG, now + VALIDITY)?,
+                created_at: now,
+                retired_at: None,
+                revoked_at: None,
+            })
         };
-        let stored = self.change(|keyring| keyring.keys.push(key)).await;
-        stored.map_err(|error| format!("a new key is not used, since it cannot be stored: {error}"))
+        let new_client_state_key = || {
+            Ok(StoredClientStateKey {
+                id: format!("generation-{}", self.world.short_name()?),
+                key: self.world.client_state_key()?,
+                created_at: now,
+                retired_at: None,
+            })
+        };
+        Ok(Additions {
+            key: key.then(new_key).transpose()?,
+            client_state_key: client_state_key.then(new_client_state_key).transpose()?,
+            made_at: now,
+            after_leak,
+        })
     }
 
-    async fn add_client_state(&self) -> Result<String, String> {
-        let sentence = |error| format!("no client state can be made: {error}");
-        let id = format!("state-{}", self.world.short_name().map_err(sentence)?);
-        let state = StoredClientState {
-            id: id.clone(),
-            value: self.world.client_state().map_err(sentence)?,
-            created_at: self.world.now(),
-            retired_at: None,
-        };
-        self.change(|keyring| keyring.client_states.push(state)).await?;
-        Ok(id)
+    async fn add(&self, additions: &Additions) -> Result<(), String> {
+        let stored = self
+            .change(|keyring| {
+                if additions.after_leak {
+                    for key in &mut keyring.keys {
+                        key.revoked_at.get_or_insert(additions.made_at);
+                    }
+                }
+                keyring.keys.extend(additions.key.clone());
+                // Another run may have added one since.
+                if additions.after_leak || keyring.current_client_state_key().is_none() {
+                    keyring.client_state_keys.extend(additions.client_state_key.clone());
+                }
+            })
+            .await;
+        stored.map_err(|error| format!("new keys are not used, since they cannot be stored: {error}"))
     }
 
     /// Changes the keyring as it is stored at this moment: without the lease, which the state table may not give out, another
-    /// run may have changed it since it was read, and what that run stored is in use.
-    async fn change(&self, change: impl FnOnce(&mut Keyring)) -> Result<(), String> {
-        let mut keyring = stored(self.world, self.secret_id).await?;
-        change(&mut keyring);
-        let text = keyring.to_json().map_err(|error| format!("the keyring cannot be written out: {error}"))?;
-        let written = self.world.write(self.secret_id, &text).await;
-        written.map_err(|error| format!("the secret {} cannot be written: {error}", self.secret_id))?;
-        self.keyring.replace(keyring);
-        self.written.set(true);
-        Ok(())
+    /// run may have changed it since it was read, and what that run stored is in use. What is written takes the place of what
+    /// was changed, and of nothing else: if another run was faster, the change is made again.
+    async fn change(&self, change: impl Fn(&mut Keyring)) -> Result<(), String> {
+        for _ in 0..WRITES {
+            let (mut keyring, version) = stored(self.world, self.secret_id).await?;
+            change(&mut keyring);
+            let text = keyring.to_json().map_err(|error| format!("the keyring cannot be written out: {error}"))?;
+            let replaced = self.world.replace(self.secret_id, version.as_deref(), &text).await;
+            if replaced.map_err(|error| format!("the secret {} cannot be written: {error}", self.secret_id))? {
+                self.keyring.replace(keyring);
+                self.written.set(true);
+                return Ok(());
+            }
+        }
+        Err(format!("the secret {} was changed by another run each time it was to be written", self.secret_id))
     }
 }
 
-/// The keyring as it is stored at this moment; an empty one if there is none yet.
-async fn stored(world: &impl World, secret_id: &str) -> Result<Keyring, String> {
+/// The keyring as it is stored at this moment, with its version; an empty one if there is none yet.
+async fn stored(world: &impl World, secret_id: &str) -> Result<(Keyring, Option<String>), String> {
     match world.read(secret_id).await {
         Err(error) => Err(format!("the keyring cannot be read from the secret {secret_id}: {error}")),
-        Ok(None) => Ok(Keyring::default()),
-        Ok(Some(text)) => Keyring::from_json(&text)
-            .map_err(|error| format!("the secret {secret_id} holds no usable keyring and was left as it is: {error}")),
+        Ok(None) => Ok((Keyring::default(), None)),
+        Ok(Some(stored)) => match Keyring::from_json(&stored.value) {
+            Ok(keyring) => Ok((keyring, Some(stored.version))),
+            Err(error) => Err(format!("the secret {secret_id} holds no usable keyring and was left as it is: {error}")),
+        },
     }
+}
+
+/// Since when others may know what was in the keyring before; `None` if nothing leaked. The revocation of its key pairs says so.
+fn leaked_at(keyring: &Keyring) -> Option<Timestamp> {
+    keyring.keys.iter().filter_map(|key| key.revoked_at).max()
+}
+
+/// Whether a keyring has client states from before a leak.
+fn holds_leaked(keyring: &Keyring) -> bool {
+    trusted(keyring).len() < keyring.client_state_keys.len() + keyring.client_states.len()
+}
+
+/// The names of the client states that a subscription may keep, generations first: those that are not from before a leak.
+fn trusted(keyring: &Keyring) -> Vec<String> {
+    let leaked_at = leaked_at(keyring);
+    let generations = keyring.client_state_keys.iter().map(|key| (&key.id, key.created_at));
+    let stored = keyring.client_states.iter().map(|state| (&state.id, state.created_at));
+    let all = generations.chain(stored);
+    all.filter(|(_, at)| leaked_at.is_none_or(|leaked_at| *at >= leaked_at)).map(|(id, _)| id.clone()).collect()
+}
+
+/// A policy's client state of this name, which is a generation's or that of one that an earlier version stored.
+#[must_use]
+pub fn client_state(keyring: &Keyring, id: &str, policy: &Policy) -> Option<ClientState> {
+    let made = keyring.client_state_keys.iter().find(|key| key.id == id).map(|key| key.client_state(policy));
+    made.or_else(|| keyring.client_states.iter().find(|state| state.id == id).map(|state| state.value.clone()))
 }
 
 /// Whether the current key is as old as a key may become, and the hour is right.
@@ -292,48 +417,88 @@ fn rotation_due(keyring: &Keyring, longest: SignedDuration, zone: &TimeZone, now
     over >= SignedDuration::ZERO && (quiet || over >= LONGEST_WAIT)
 }
 
-/// The keyring without what nothing needs. The current key stays whatever happens.
+/// A secret that goes when it has been of no use for long enough.
+trait Expiring {
+    fn id(&self) -> &str;
+    fn retired_at(&mut self) -> &mut Option<Timestamp>;
+}
+
+impl Expiring for StoredKeyPair {
+    fn id(&self) -> &str {
+        &self.certificate_id
+    }
+
+    fn retired_at(&mut self) -> &mut Option<Timestamp> {
+        &mut self.retired_at
+    }
+}
+
+impl Expiring for StoredClientStateKey {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn retired_at(&mut self) -> &mut Option<Timestamp> {
+        &mut self.retired_at
+    }
+}
+
+impl Expiring for StoredClientState {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn retired_at(&mut self) -> &mut Option<Timestamp> {
+        &mut self.retired_at
+    }
+}
+
+/// The keyring without what nothing needs. The current keys stay whatever happens.
 fn tidied(keyring: &Keyring, in_use: &InUse, now: Timestamp) -> Keyring {
-    let retired_at = |used: bool, before: Option<Timestamp>| if used { None } else { before.or(Some(now)) };
-    let kept = |retired_at: Option<Timestamp>| retired_at.is_none_or(|since| now.duration_since(since) < KEPT_UNUSED);
-    let current = keyring.current_key().map(|key| key.certificate_id.clone());
-    let mut tidy = keyring.clone();
-    for key in &mut tidy.keys {
-        let used =
-            Some(&key.certificate_id) == current.as_ref() || in_use.certificate_ids.contains(&key.certificate_id);
-        key.retired_at = retired_at(used, key.retired_at);
+    fn tidy<T: Expiring>(all: &mut Vec<T>, current: Option<&str>, in_use: &[String], now: Timestamp) {
+        all.retain_mut(|one| {
+            let used = Some(one.id()) == current || in_use.iter().any(|id| id == one.id());
+            let retired_at = one.retired_at();
+            *retired_at = if used { None } else { retired_at.or(Some(now)) };
+            retired_at.is_none_or(|since| now.duration_since(since) < KEPT_UNUSED)
+        });
     }
-    for state in &mut tidy.client_states {
-        state.retired_at = retired_at(in_use.client_state_ids.contains(&state.id), state.retired_at);
-    }
-    tidy.keys.retain(|key| kept(key.retired_at));
-    tidy.client_states.retain(|state| kept(state.retired_at));
-    tidy
+    let mut tidied = keyring.clone();
+    let key = keyring.current_key().map(|key| key.certificate_id.as_str());
+    let generation = keyring.current_client_state_key().map(|key| key.id.as_str());
+    tidy(&mut tidied.keys, key, &in_use.certificate_ids, now);
+    tidy(&mut tidied.client_state_keys, generation, &in_use.client_state_ids, now);
+    tidy(&mut tidied.client_states, None, &in_use.client_state_ids, now);
+    tidied
 }
 
 /// Tidies those secrets of the keyring that another one, an older state of it, holds, too.
 fn tidy_as(keyring: &mut Keyring, known: &Keyring, in_use: &InUse, now: Timestamp) {
-    let tidy = tidied(known, in_use, now);
-    keyring.keys.retain_mut(|key| {
-        let is = |other: &&StoredKeyPair| other.certificate_id == key.certificate_id;
-        let after = tidy.keys.iter().find(is).map(|after| after.retired_at);
-        let was_known = known.keys.iter().any(|other| is(&other));
-        key.retired_at = after.unwrap_or(key.retired_at);
-        after.is_some() || !was_known
-    });
-    keyring.client_states.retain_mut(|state| {
-        let after = tidy.client_states.iter().find(|after| after.id == state.id).map(|after| after.retired_at);
-        let was_known = known.client_states.iter().any(|other| other.id == state.id);
-        state.retired_at = after.unwrap_or(state.retired_at);
-        after.is_some() || !was_known
-    });
+    fn tidy<T: Expiring>(all: &mut Vec<T>, known: &[T], mut tidied: Vec<T>) {
+        all.retain_mut(|one| {
+            let after = tidied.iter_mut().find(|after| after.id() == one.id()).map(|after| *after.retired_at());
+            let was_known = known.iter().any(|other| other.id() == one.id());
+            if let Some(after) = after {
+                *one.retired_at() = after;
+            }
+            after.is_some() || !was_known
+        });
+    }
+    let tidied = tidied(known, in_use, now);
+    tidy(&mut keyring.keys, &known.keys, tidied.keys);
+    tidy(&mut keyring.client_state_keys, &known.client_state_keys, tidied.client_state_keys);
+    tidy(&mut keyring.client_states, &known.client_states, tidied.client_states);
 }
 
 /// Whether two keyrings of the same origin hold the same secrets in the same use.
 fn is_same(before: &Keyring, after: &Keyring) -> bool {
-    let keys = |keyring: &Keyring| keyring.keys.iter().map(|key| key.retired_at).collect::<Vec<_>>();
-    let states = |keyring: &Keyring| keyring.client_states.iter().map(|state| state.retired_at).collect::<Vec<_>>();
-    keys(before) == keys(after) && states(before) == states(after)
+    let retired = |keyring: &Keyring| {
+        let keys = keyring.keys.iter().map(|key| key.retired_at).collect::<Vec<_>>();
+        let generations = keyring.client_state_keys.iter().map(|key| key.retired_at).collect::<Vec<_>>();
+        let stored = keyring.client_states.iter().map(|state| state.retired_at).collect::<Vec<_>>();
+        (keys, generations, stored)
+    };
+    retired(before) == retired(after)
 }
 
 async fn signing_keys(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId};
+use graph_notifications::{ClientStateKey, KeyPair, Policy, SigningKeys, TenantId};
 use graph_subscriptions::{
     AccessToken, Credential, GraphError, Listing, NewSubscription, Renewal, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
@@ -63,12 +63,21 @@ pub trait WebIdentity {
     fn web_identity_token(&self, audience: &str) -> impl Future<Output = Result<Zeroizing<String>, OutsideError>>;
 }
 
+/// A secret as it was read.
+pub struct StoredSecret {
+    /// The value.
+    pub value: Zeroizing<String>,
+    /// The version that holds it.
+    pub version: String,
+}
+
 /// AWS Secrets Manager.
 pub trait Secrets {
     /// A secret's current value; `None` if it has none yet.
-    fn read(&self, id: &str) -> impl Future<Output = Result<Option<Zeroizing<String>>, OutsideError>>;
-    /// Makes this the current value.
-    fn write(&self, id: &str, value: &str) -> impl Future<Output = Result<(), OutsideError>>;
+    fn read(&self, id: &str) -> impl Future<Output = Result<Option<StoredSecret>, OutsideError>>;
+    /// Makes a value the current one in the place of the version that was `read`, or of none; says whether it did. It does not
+    /// if another version has become current since.
+    fn replace(&self, id: &str, read: Option<&str>, value: &str) -> impl Future<Output = Result<bool, OutsideError>>;
 }
 
 /// The state table.
@@ -129,11 +138,11 @@ pub trait Host {
     /// # Errors
     /// If the system gives no randomness.
     fn short_name(&self) -> Result<String, OutsideError>;
-    /// A new client state.
+    /// A new key by which client states are made.
     ///
     /// # Errors
     /// If the system gives no randomness.
-    fn client_state(&self) -> Result<ClientState, OutsideError>;
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError>;
     /// A new key pair, valid between the two times.
     ///
     /// # Errors

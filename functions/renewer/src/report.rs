@@ -101,8 +101,37 @@ pub struct KeyringReport {
     pub written: bool,
     /// Whether the certificate is a new one, in the place of another.
     pub rotated: bool,
+    /// What was done since others may know what the keyring held, if somebody asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
     /// The certificates whose keys were removed, since nothing has referred to them for two days.
     pub removed_certificate_ids: Vec<String>,
+}
+
+/// What was done after a leak.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revocation {
+    /// When the old keys were revoked.
+    pub revoked_at: Timestamp,
+    /// Whether the old client states are forgotten. They are once each policy has another.
+    pub client_states_forgotten: bool,
+    /// For how long each policy had no subscription while it was replaced. Graph reports no call that begins in that time.
+    pub without_subscription: Vec<Gap>,
+    /// From when on no receiver accepts what was revoked. Until then one that is running may still do so.
+    pub receivers_know_by: Timestamp,
+}
+
+/// A time without a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The policy's tenant.
+    pub tenant_id: TenantId,
+    /// The policy's name.
+    pub policy_name: PolicyName,
+    /// How long, at most.
+    pub seconds: i64,
 }
 
 /// Entra's signing keys after a run.

@@ -20,7 +20,7 @@ use crate::{
     custom_resource::{self, NotCloudFormation, RequestType, UnverifiedRequest, Verdict},
     drill::{NotSent, drill, report::DrillReport},
     input::{Action, LifecycleEvent, UnknownAction},
-    keyring::{InUse, KeyringStore},
+    keyring::{InUse, KeyringStore, Rotation},
     lease::{self, Lease},
     lifecycle::{self, Turn},
     metrics,
@@ -28,7 +28,7 @@ use crate::{
     plan::{Desired, Observed, plan, watches},
     ports::{Deployment, Outside, World},
     records::Record,
-    report::{KeyringReport, Outcome, PolicyReport, Report, SigningKeysReport},
+    report::{KeyringReport, Outcome, PolicyReport, Report, Revocation, SigningKeysReport},
     watch::{report::WatchReport, watch},
 };
 
@@ -41,6 +41,9 @@ const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(60);
 
 /// How much earlier than answered a listed end may be before it is a problem.
 const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a receiver that is running goes by a keyring before it reads it again.
+const KNOWN_TO_RECEIVERS: SignedDuration = SignedDuration::from_mins(5);
 
 /// How often CloudFormation is told the same thing, until it listens.
 const ANSWERS: u32 = 4;
@@ -63,6 +66,8 @@ pub enum Asked {
     ToReconcile,
     /// Somebody who wants a new encryption key.
     ToRotate,
+    /// Somebody who fears that others know what the keyring holds.
+    ToReplaceLeaked,
     /// Graph said something of a subscription.
     ByGraph(LifecycleEvent),
     /// A deployment, which waits for the end.
@@ -73,9 +78,18 @@ impl Asked {
     fn word(&self) -> &'static str {
         match self {
             Self::BySchedule | Self::ToReconcile => "reconcile",
-            Self::ToRotate => "rotate",
+            Self::ToRotate | Self::ToReplaceLeaked => "rotate",
             Self::ByGraph(_) => "lifecycle",
             Self::ByDeployment => "deployment",
+        }
+    }
+
+    /// The new keys that it asks for.
+    fn rotation(&self) -> Option<Rotation> {
+        match self {
+            Self::ToRotate => Some(Rotation::Routine),
+            Self::ToReplaceLeaked => Some(Rotation::AfterLeak),
+            Self::BySchedule | Self::ToReconcile | Self::ByGraph(_) | Self::ByDeployment => None,
         }
     }
 
@@ -83,7 +97,7 @@ impl Asked {
     fn patience(&self, now: Timestamp, ends_at: Timestamp) -> Timestamp {
         match self {
             Self::BySchedule => now,
-            Self::ToReconcile | Self::ToRotate | Self::ByGraph(_) | Self::ByDeployment => {
+            Self::ToReconcile | Self::ToRotate | Self::ToReplaceLeaked | Self::ByGraph(_) | Self::ByDeployment => {
                 ends_at - RESERVE - SHORTEST_RUN
             }
         }
@@ -168,6 +182,7 @@ pub async fn handle(
         Action::Scheduled => Asked::BySchedule,
         Action::Reconcile => Asked::ToReconcile,
         Action::Rotate => Asked::ToRotate,
+        Action::ReplaceLeaked => Asked::ToReplaceLeaked,
         Action::Lifecycle(event) => Asked::ByGraph(event),
         Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
         Action::Watch => {
@@ -375,10 +390,16 @@ async fn reconcile_alone(world: &impl World, config: &Config, deadline: Timestam
         Ok(keyring) => keyring,
         Err(sentence) => return without_keyring(world, config, deadline, &sentence, report).await,
     };
-    let prepared = keyring.prepare(config, *asked == Asked::ToRotate, deadline).await;
+    let prepared = keyring.prepare(config, asked.rotation(), deadline).await;
     let done = match prepared {
         Ok(preparation) => {
             report.keyring.rotated = preparation.rotated;
+            report.keyring.revocation = preparation.revoked_at.map(|revoked_at| Revocation {
+                revoked_at,
+                client_states_forgotten: false,
+                without_subscription: Vec::new(),
+                receivers_know_by: revoked_at + KNOWN_TO_RECEIVERS,
+            });
             report.problems.extend(preparation.problems);
             prepare_app_certificates(world, config, report).await;
             with_keyring(world, config, deadline, &keyring, report).await
@@ -421,7 +442,7 @@ async fn with_keyring<W: World>(
     let desired = Desired {
         policies: &config.policies,
         notification_url: &config.notification_url,
-        client_state_ids: keyring.copy().client_states.iter().map(|state| state.id.clone()).collect(),
+        client_state_ids: keyring.trusted_client_states(),
     };
     let records = match world.records().await {
         Ok(records) => Some(records),
@@ -433,7 +454,7 @@ async fn with_keyring<W: World>(
     };
     let tenants = config.policies.tenants();
     let calls = Calls::new(world, config, deadline, &tenants);
-    let problems = RefCell::default();
+    let (problems, gaps) = (RefCell::default(), RefCell::default());
     let acting = Acting {
         calls: &calls,
         desired: &desired,
@@ -441,6 +462,7 @@ async fn with_keyring<W: World>(
         certificate: &certificate,
         certificate_id: &key.certificate_id,
         problems: &problems,
+        gaps: &gaps,
         may_exchange: &tokio::sync::Mutex::new(true),
     };
     // Side by side: a tenant that does not answer takes no time from the others.
@@ -449,7 +471,7 @@ async fn with_keyring<W: World>(
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    let mut in_use = records.as_deref().map(|records| InUse::by_records(records, keyring));
+    let mut in_use = records.as_deref().map(|records| InUse::by_records(records));
     for of_tenant in of_tenants {
         report.policies.extend(of_tenant.acted.policies);
         report.strays.extend(of_tenant.acted.strays);
@@ -460,6 +482,9 @@ async fn with_keyring<W: World>(
         });
     }
     report.problems.extend(problems.into_inner());
+    if let Some(revocation) = &mut report.keyring.revocation {
+        revocation.without_subscription = gaps.into_inner();
+    }
     if calls.newest_credential_was_refused() {
         report.problems.push(
             "Microsoft Entra does not take the app's newest credential, and an older one serves until it ends: the \
@@ -471,6 +496,24 @@ async fn with_keyring<W: World>(
         match keyring.tidy(&in_use).await {
             Ok(removed) => report.keyring.removed_certificate_ids = removed,
             Err(sentence) => report.problems.push(format!("the keyring keeps what nothing needs: {sentence}")),
+        }
+    }
+    if keyring.holds_leaked() {
+        match keyring.forget_leaked(&config.policies).await {
+            Ok(true) => {
+                if let Some(revocation) = &mut report.keyring.revocation {
+                    revocation.client_states_forgotten = true;
+                    revocation.receivers_know_by = world.now() + KNOWN_TO_RECEIVERS;
+                }
+            }
+            Ok(false) => report.problems.push(
+                "client states from before the leak are still accepted, since subscriptions have them: each is replaced by the \
+                 next run that can"
+                    .to_owned(),
+            ),
+            Err(sentence) => {
+                report.problems.push(format!("client states from before the leak are still accepted: {sentence}"));
+            }
         }
     }
     Ok(())

@@ -2,9 +2,7 @@
 
 mod faults;
 
-use std::cell::RefCell;
-
-use graph_notifications::Policy;
+use graph_notifications::{ClientState, Keyring, Policy, client_state::StoredClientState};
 use graph_subscriptions::GraphErrorKind;
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::environment::SettingError;
@@ -12,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::{
     act::LIFETIME,
+    app_certificates::AppCertificates,
     config::{Config, CredentialKind},
     custom_resource::NotCloudFormation,
     fake::{Death, Fake, Fault, OTHER, STACK, START, TENANT, URL, config, policy},
     input::LifecycleEvent,
-    keyring::{InUse, KeyringStore},
+    keyring::{KeyringStore, Rotation},
     ports::Host as _,
     report::{
         Outcome::{self, Adopted, Created, Failed, Recreated, Renewed},
@@ -56,7 +55,7 @@ async fn the_first_run_makes_the_keyring_and_a_subscription_for_each_policy() {
     fake.assert_sound(&config);
     assert_eq!((fake.called("create"), fake.called("list")), (3, 2));
     let keyring = fake.keyring();
-    assert_eq!((keyring.keys.len(), keyring.client_states.len()), (1, 1));
+    assert_eq!((keyring.keys.len(), keyring.client_state_keys.len(), keyring.client_states.len()), (1, 1, 0));
     assert!(keyring.keys[0].certificate_id.starts_with("key-") && keyring.keys[0].certificate_id.len() == 12);
     assert_eq!(keyring.signing_keys.unwrap().keys.len(), 1);
 }
@@ -129,6 +128,11 @@ async fn ours_with_an_unknown_client_state_is_replaced() {
 async fn a_lost_keyring_makes_every_client_state_unknown() {
     let fake = settled("Global").await;
     fake.state.borrow_mut().secrets.remove("keyring");
+    let report = fake.run(&config("Global")).await;
+    assert_eq!(outcomes(&report), only("Global", Recreated));
+    fake.assert_sound(&config("Global"));
+    // So it is with an empty one, which the page on leaks has an operator store.
+    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), r#"{"version": 1}"#.to_owned());
     let report = fake.run(&config("Global")).await;
     assert_eq!(outcomes(&report), only("Global", Recreated));
     fake.assert_sound(&config("Global"));
@@ -468,42 +472,85 @@ async fn what_cannot_be_seen_is_not_taken_for_unused() {
     assert!(fake.keyring().keys[0].retired_at.is_some());
 }
 
+/// A world after a run of an earlier version, which drew a client state and stored it.
+async fn settled_by_an_earlier_version(policies: &str) -> Fake {
+    let fake = settled(policies).await;
+    let mut keyring = fake.keyring();
+    keyring.client_state_keys.clear();
+    keyring.client_states.push(StoredClientState {
+        id: "state-before".to_owned(),
+        value: ClientState::from("secret-state-before".to_owned()),
+        created_at: START,
+        retired_at: None,
+    });
+    store(&fake, &keyring);
+    let mut state = fake.state.borrow_mut();
+    state.held.iter_mut().for_each(|held| held.client_state = "secret-state-before".to_owned());
+    state.records.values_mut().for_each(|record| record.client_state_id = "state-before".to_owned());
+    drop(state);
+    fake
+}
+
+fn store(fake: &Fake, keyring: &Keyring) {
+    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), keyring.to_json().unwrap().to_string());
+}
+
+fn client_state_of(fake: &Fake, name: &str) -> String {
+    fake.state.borrow().records[&crate::records::sort_key(&policy(name))].client_state_id.clone()
+}
+
 #[tokio::test]
-async fn a_subscription_that_is_created_anew_gets_a_client_state_of_its_own() {
-    let fake = settled("Global,Warehouse").await;
-    let before = fake.keyring().client_states[0].id.clone();
+async fn an_upgrade_keeps_stored_client_states_until_their_subscriptions_are_replaced() {
+    let fake = settled_by_an_earlier_version("Global,Warehouse").await;
+    let report = fake.run(&config("Global,Warehouse")).await;
+    assert!(report.ok, "{report:?}");
+    assert_eq!((fake.called("renew"), fake.called("create"), fake.called("delete")), (2, 0, 0));
+    fake.assert_sound(&config("Global,Warehouse"));
+    // A new subscription gets a client state that is made.
     fake.state.borrow_mut().held.remove(0);
     fake.run(&config("Global,Warehouse")).await;
     let keyring = fake.keyring();
-    assert_eq!((keyring.client_states.len(), &keyring.client_states[0].id), (2, &before));
-    let of = |name: &str| fake.state.borrow().records[&crate::records::sort_key(&policy(name))].client_state_id.clone();
-    assert_eq!((of("Global"), of("Warehouse")), (keyring.client_states[1].id.clone(), before.clone()));
+    let generation = keyring.current_client_state_key().unwrap().id.clone();
+    let states = (client_state_of(&fake, "Global"), client_state_of(&fake, "Warehouse"));
+    assert_eq!(states, (generation.clone(), "state-before".to_owned()));
+    assert_eq!((keyring.client_states.len(), keyring.client_states[0].retired_at), (1, None));
     fake.assert_sound(&config("Global,Warehouse"));
-    // The old one is accepted as long as Graph may repeat a notification, and longer.
+    // The stored one is accepted as long as Graph may repeat a notification, and longer.
     fake.state.borrow_mut().held.retain(|held| held.subscription.resource.contains("Global"));
     fake.run(&config("Global,Warehouse")).await;
     fake.advance(QUARTER);
     fake.run(&config("Global,Warehouse")).await;
-    let state = |fake: &Fake| fake.keyring().client_states.iter().find(|state| state.id == before).cloned();
-    assert!(state(&fake).unwrap().retired_at.is_some());
+    assert!(fake.keyring().client_states[0].retired_at.is_some());
     fake.advance(SignedDuration::from_hours(47));
     fake.state.borrow_mut().held.iter_mut().for_each(|held| held.subscription.expires_at = START + LIFETIME * 9);
     fake.run(&config("Global,Warehouse")).await;
-    assert!(state(&fake).is_some());
+    assert_eq!(fake.keyring().client_states.len(), 1);
     fake.advance(SignedDuration::from_hours(1));
     fake.run(&config("Global,Warehouse")).await;
-    assert!(state(&fake).is_none());
+    let keyring = fake.keyring();
+    assert_eq!((keyring.client_states.len(), &keyring.client_state_keys[0].id), (0, &generation));
     fake.assert_sound(&config("Global,Warehouse"));
 }
 
 #[tokio::test]
+async fn each_policy_has_a_client_state_of_its_own_and_costs_the_secret_nothing() {
+    let names: Vec<String> = (0..200).map(|number| format!("Policy {number}")).collect();
+    let (few, many) = (settled("Global").await, settled(&names.join(",")).await);
+    let size = |fake: &Fake| fake.state.borrow().secrets["keyring"].len();
+    assert_eq!(size(&few), size(&many));
+    let state = many.state.borrow();
+    let distinct: std::collections::BTreeSet<_> = state.held.iter().map(|held| &held.client_state).collect();
+    assert_eq!(distinct.len(), 200);
+}
+
+#[tokio::test]
 async fn an_old_client_state_is_better_than_no_subscription() {
-    let fake = settled("Global").await;
+    let fake = settled_by_an_earlier_version("Global").await;
     fake.state.borrow_mut().held.clear();
     fake.state.borrow_mut().keyring_writes_fail = true;
     let report = fake.run(&config("Global")).await;
     assert_eq!(outcomes(&report), only("Global", Recreated));
-    assert!(report.problems[0].contains("old client state"), "{report:?}");
+    assert!(report.problems[0].contains("cannot be stored"), "{report:?}");
     fake.assert_sound(&config("Global"));
 }
 
@@ -653,7 +700,9 @@ async fn nothing_secret_leaves_the_run() {
     let said = format!("{report:?} {:?} {:?} {:?}", state.lines, state.events, state.records);
     let keyring = &state.secrets["keyring"];
     let key = keyring.split("\"privateKey\":\"").nth(1).unwrap().get(..40).unwrap();
-    for secret in ["hunter2", "secret-state", "the-token", key] {
+    let made = fake.keyring().client_state_keys[0].client_state(&policy("Global"));
+    let made_by = keyring.split("\"key\":\"").nth(1).unwrap().get(..40).unwrap();
+    for secret in ["hunter2", made.expose(), made_by, "the-token", key] {
         assert!(!said.contains(secret), "{said}");
     }
 }
@@ -758,10 +807,10 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
                 fake.assert_sound(&config);
                 let after = fake.keyring();
                 let keeps = |id: &str| after.keys.iter().any(|key| key.certificate_id == id);
-                let knows = |id: &str| after.client_states.iter().any(|state| state.id == id);
+                let knows = |id: &str| after.client_state_keys.iter().any(|key| key.id == id);
                 let kept = before.is_none_or(|before| {
                     before.keys.iter().all(|key| keeps(&key.certificate_id))
-                        && before.client_states.iter().all(|state| knows(&state.id))
+                        && before.client_state_keys.iter().all(|key| knows(&key.id))
                 });
                 assert!(kept, "{name}, {death:?}: what notifications on their way need is gone");
             }
@@ -1317,22 +1366,162 @@ async fn a_tenant_that_does_not_answer_takes_no_time_from_another() {
     assert!(renewed.duration_since(begun) < SignedDuration::from_secs(1), "{renewed}");
 }
 
+/// The keyring as another run writes it, which has added a key of this name.
+fn with_a_key_of_another(fake: &Fake, name: &str) -> (String, String) {
+    let mut keyring = fake.keyring();
+    let mut key = keyring.keys[0].clone();
+    key.certificate_id = name.to_owned();
+    keyring.keys.push(key);
+    ("keyring".to_owned(), keyring.to_json().unwrap().to_string())
+}
+
 #[tokio::test]
-async fn a_run_without_the_lease_keeps_what_another_has_stored_since() {
+async fn two_runs_without_the_lease_lose_nothing_of_the_keyring() {
     let fake = settled("Global").await;
-    let config = config("Global");
-    let [one, other] = [0, 1].map(async |_| KeyringStore::read(&fake, "keyring").await.unwrap());
-    let (one, other) = (one.await, other.await);
-    let problems = RefCell::default();
-    let of_one = one.fresh_client_state(&problems).await.unwrap();
-    assert!(other.prepare(&config, true, fake.now() + QUARTER).await.unwrap().rotated);
-    let of_other = other.fresh_client_state(&problems).await.unwrap();
-    let in_use = InUse { client_state_ids: vec![of_one.clone()], ..InUse::default() };
-    one.tidy(&in_use).await.unwrap();
-    let keyring = fake.keyring();
-    let knows = |id: &str| keyring.client_states.iter().any(|state| state.id == id && state.retired_at.is_none());
-    assert!(knows(&of_one) && knows(&of_other) && keyring.keys.len() == 2, "{keyring:?}");
-    assert!(problems.borrow().is_empty());
+    let of_another = with_a_key_of_another(&fake, "key-of-another");
+    fake.state.borrow_mut().written_meanwhile.push_back(of_another);
+    let keyring = KeyringStore::read(&fake, "keyring").await.unwrap();
+    let prepared = keyring.prepare(&config("Global"), Some(Rotation::Routine), fake.now() + QUARTER).await.unwrap();
+    assert!(prepared.rotated && prepared.problems.is_empty(), "{prepared:?}");
+    let keys = fake.keyring().keys;
+    assert_eq!((keys.len(), keys[1].certificate_id.as_str()), (3, "key-of-another"));
+    assert_eq!(keyring.current_key().map(|key| key.certificate_id), Some(keys[2].certificate_id.clone()));
+    // What is retired is what was looked at, and not what another run has added since.
+    let of_another = with_a_key_of_another(&fake, "key-in-use");
+    fake.state.borrow_mut().written_meanwhile.push_back(of_another);
+    keyring.tidy(&crate::keyring::InUse::default()).await.unwrap();
+    let retired: Vec<_> = fake.keyring().keys.iter().map(|key| key.retired_at.is_some()).collect();
+    assert_eq!(retired, [true, true, false, false]);
+    // Who never gets to write says so, and has overwritten nothing.
+    for number in 0..crate::keyring::WRITES {
+        let of_another = with_a_key_of_another(&fake, &format!("key-{number}"));
+        fake.state.borrow_mut().written_meanwhile.push_back(of_another);
+    }
+    let prepared = keyring.prepare(&config("Global"), Some(Rotation::Routine), fake.now() + QUARTER).await.unwrap();
+    assert!(!prepared.rotated && prepared.problems[0].contains("another run"), "{prepared:?}");
+    assert_eq!(fake.keyring().keys.last().unwrap().certificate_id, format!("key-{}", crate::keyring::WRITES - 1));
+}
+
+#[tokio::test]
+async fn two_runs_that_make_the_first_keyring_at_the_same_time_have_one() {
+    let (fake, another) = (Fake::new(), settled("Global").await);
+    let made = another.state.borrow().secrets["keyring"].clone();
+    fake.state.borrow_mut().written_meanwhile.push_back(("keyring".to_owned(), made));
+    // The first writing is that of the keys.
+    fake.state.borrow_mut().signing_keys_down = true;
+    let keyring = KeyringStore::read(&fake, "keyring").await.unwrap();
+    keyring.prepare(&config("Global"), None, fake.now() + QUARTER).await.unwrap();
+    assert_eq!(keyring.copy().client_state_keys.len(), 1);
+    assert_eq!(keyring.new_client_state().unwrap(), another.keyring().client_state_keys[0].id);
+}
+
+#[tokio::test]
+async fn two_runs_that_make_the_apps_certificate_at_the_same_time_have_one() {
+    let config = with_credential(CredentialKind::Certificate("certificates".to_owned()));
+    let (fake, another) = (Fake::new(), Fake::new());
+    another.run(&config).await;
+    let made = another.state.borrow().secrets["certificates"].clone();
+    fake.state.borrow_mut().written_meanwhile.push_back(("certificates".to_owned(), made));
+    let (_, is_new) = AppCertificates::prepare(&fake, "certificates").await.unwrap();
+    assert!(!is_new);
+    assert_eq!(digests(&fake), digests(&another));
+}
+
+// After a leak
+
+#[tokio::test]
+async fn what_leaked_is_replaced_and_worth_nothing_alone() {
+    for by_an_earlier_version in [false, true] {
+        let policies = "Global,Warehouse";
+        let config = config(policies);
+        let fake =
+            if by_an_earlier_version { settled_by_an_earlier_version(policies).await } else { settled(policies).await };
+        let old: Vec<String> = fake.state.borrow().held.iter().map(|held| held.client_state.clone()).collect();
+        fake.state.borrow_mut().call_takes = SignedDuration::from_millis(700);
+        let report = fake.run_for(&config, &Asked::ToReplaceLeaked).await;
+        fake.state.borrow_mut().call_takes = SignedDuration::ZERO;
+        assert!(report.ok && report.keyring.rotated, "{report:?}");
+        let revocation = report.keyring.revocation.as_ref().unwrap();
+        assert!(revocation.client_states_forgotten);
+        assert_eq!(revocation.receivers_know_by, fake.now() + SignedDuration::from_mins(5));
+        let gaps: Vec<_> =
+            revocation.without_subscription.iter().map(|gap| (gap.policy_name.as_str(), gap.seconds)).collect();
+        let longest = fake.now().duration_since(report.started_at).as_secs();
+        assert!(gaps.len() == 2 && gaps.iter().all(|(_, seconds)| (2..=longest).contains(seconds)), "{gaps:?}");
+        assert_eq!(outcomes(&report), [("Global".to_owned(), Recreated), ("Warehouse".to_owned(), Recreated)]);
+        fake.assert_sound(&config);
+        let keyring = fake.keyring();
+        let known = |state: &str| keyring.known_client_states().recognize(state, &config.policies).is_some();
+        assert!(old.iter().all(|state| !known(state)), "a revoked client state proves nothing");
+        let revoked: Vec<_> = keyring.keys.iter().map(|key| key.revoked_at.is_some()).collect();
+        assert_eq!(revoked, [true, false]);
+        let certificate = |held: &crate::fake::Held| held.subscription.encryption_certificate_id.clone();
+        let new = Some(keyring.keys[1].certificate_id.clone());
+        assert!(fake.state.borrow().held.iter().all(|held| certificate(held) == new));
+        // It is done once.
+        fake.advance(QUARTER);
+        let report = fake.run(&config).await;
+        assert!(report.ok && report.keyring.revocation.is_none(), "{report:?}");
+        assert_eq!(outcomes(&report), [("Global".to_owned(), Renewed), ("Warehouse".to_owned(), Renewed)]);
+    }
+}
+
+#[tokio::test]
+async fn while_a_subscription_has_what_leaked_its_calls_are_told() {
+    let config = config("Global,Warehouse");
+    let fake = settled("Global,Warehouse").await;
+    let old = fake.keyring().client_state_keys[0].id.clone();
+    fake.fault("delete", "new-4", Fault::Refuses(GraphErrorKind::Forbidden));
+    let report = fake.run_for(&config, &Asked::ToReplaceLeaked).await;
+    assert!(!report.ok && report.problems.iter().any(|problem| problem.contains("before the leak")), "{report:?}");
+    assert!(fake.keyring().client_state_keys.iter().any(|key| key.id == old));
+    // Without the state table nothing is deleted, and so nothing is forgotten.
+    fake.advance(QUARTER);
+    fake.state.borrow_mut().table_down = true;
+    fake.run(&config).await;
+    assert!(fake.keyring().client_state_keys.iter().any(|key| key.id == old));
+    fake.state.borrow_mut().table_down = false;
+    let report = fake.run(&config).await;
+    assert!(report.ok, "{report:?}");
+    assert!(fake.keyring().client_state_keys.iter().all(|key| key.id != old));
+    fake.assert_sound(&config);
+}
+
+#[tokio::test]
+async fn after_a_crash_at_any_step_of_replacing_what_leaked_the_next_run_finishes_it() {
+    let config = config("Global,Warehouse");
+    for step in 1.. {
+        let fake = settled("Global,Warehouse").await;
+        let old = fake.keyring().client_state_keys[0].id.clone();
+        let ended = fake.run_until(&config, &Asked::ToReplaceLeaked, Death::AfterStep(step)).await.is_some();
+        let keyring = fake.keyring();
+        for held in &fake.state.borrow().held {
+            let known = keyring.known_client_states().recognize(&held.client_state, &config.policies);
+            assert!(known.is_some(), "{step}: the calls of {} are lost", held.subscription.resource);
+        }
+        fake.advance(QUARTER);
+        let report = fake.run(&config).await;
+        assert!(verdict(&report).is_ok(), "{step}: {report:?}");
+        fake.assert_sound(&config);
+        let keyring = fake.keyring();
+        let knows_old = keyring.client_state_keys.iter().any(|key| key.id == old);
+        assert_eq!(knows_old, keyring.keys[0].revoked_at.is_none(), "{step}: it is done whole or not at all");
+        if ended {
+            assert!(step > 10 && !knows_old);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_leaked_stays_in_use_if_nothing_new_can_be_stored() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().keyring_writes_fail = true;
+    let report = fake.run_for(&config("Global"), &Asked::ToReplaceLeaked).await;
+    assert!(!report.ok && report.keyring.revocation.is_none(), "{report:?}");
+    assert!(report.problems[0].contains("cannot be stored"), "{report:?}");
+    assert_eq!(outcomes(&report), only("Global", Renewed));
+    fake.assert_sound(&config("Global"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use ::receiver::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use emergency_alert::Start;
-use graph_notifications::{SigningKeys, TenantId};
+use graph_notifications::{Policies, SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use serde_json::{Value, json};
@@ -146,7 +146,12 @@ impl Call {
             tenant: TENANT.to_owned(),
             policy: POLICIES[0].to_owned(),
             client_state: Some(self.client_state.map_or_else(
-                || keyring.client_states.last().expect("there is one").value.expose().to_owned(),
+                || {
+                    let policies = Policies::parse(POLICIES[0], TENANT.parse().expect("a GUID")).expect("a policy");
+                    let policy = policies.iter().next().expect("there is one");
+                    let key = keyring.current_client_state_key().expect("there is one");
+                    key.client_state(policy).expose().to_owned()
+                },
                 ToOwned::to_owned,
             )),
         };

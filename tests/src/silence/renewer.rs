@@ -5,15 +5,19 @@ use std::{cell::Cell, time::Duration};
 use ::renewer::{
     filter_policy::FilterPolicy,
     ports::{
-        EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, Subscribers, Subscriptions, Topics, WebIdentity,
+        EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, Subscribers, Subscriptions, Topics,
+        WebIdentity,
     },
     records::{Record, sort_key},
     report::Health,
     subscriber::Subscriber,
     watch::ports::{Diary, Notes, PostProbe, SealProbe},
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId, keyring::StoredKeyPair, probe};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use graph_notifications::{ClientStateKey, KeyPair, Policy, SigningKeys, TenantId, keyring::StoredKeyPair, probe};
 use graph_subscriptions::{
     AccessToken, Credential, GraphError, GraphErrorKind, Listing, NewSubscription, Renewal, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
@@ -153,13 +157,18 @@ impl WebIdentity for Run<'_> {
 }
 
 impl Secrets for Run<'_> {
-    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
-        Ok(self.town.state.borrow().secrets.get(id).cloned().map(Zeroizing::new))
+    async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
+        let stored = |value: &String| StoredSecret { value: Zeroizing::new(value.clone()), version: value.clone() };
+        Ok(self.town.state.borrow().secrets.get(id).map(stored))
     }
 
-    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
-        self.town.state.borrow_mut().secrets.insert(id.to_owned(), value.to_owned());
-        Ok(())
+    async fn replace(&self, id: &str, read: Option<&str>, value: &str) -> Result<bool, OutsideError> {
+        let mut state = self.town.state.borrow_mut();
+        let is_current = state.secrets.get(id).map(String::as_str) == read;
+        if is_current {
+            state.secrets.insert(id.to_owned(), value.to_owned());
+        }
+        Ok(is_current)
     }
 }
 
@@ -282,8 +291,9 @@ impl Host for Run<'_> {
         Ok(format!("{:08x}", state.names))
     }
 
-    fn client_state(&self) -> Result<ClientState, OutsideError> {
-        Ok(ClientState::from(format!("client state of {}", self.now())))
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError> {
+        let key = serde_json::from_value(BASE64_URL_SAFE_NO_PAD.encode([7; 32]).into());
+        key.map_err(|error| OutsideError(error.to_string()))
     }
 
     fn key_pair(&self, _: Timestamp, _: Timestamp) -> Result<KeyPair, OutsideError> {

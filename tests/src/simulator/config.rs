@@ -121,6 +121,8 @@ pub struct Settings {
     pub duplicate: Duplicate,
     /// What an unknown policy name gets: 400 or 404.
     pub unknown_policy_status: u16,
+    /// Emergency calls are known to the version beta only, as some of Microsoft's pages have it.
+    pub beta_only: bool,
     /// The life of access tokens in seconds.
     pub access_token_seconds: u32,
     /// Subscriptions per page of a list.
@@ -143,6 +145,7 @@ impl Default for Settings {
             handshake_on_patch: false,
             duplicate: Duplicate::Conflict,
             unknown_policy_status: 404,
+            beta_only: false,
             access_token_seconds: 3599,
             page_size: 2,
             throttling: true,

@@ -28,16 +28,26 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
-        .route("/v1.0/subscriptions", get(list).post(create))
+        .route("/v1.0/subscriptions", get(list).post(create_in_v1))
         .route("/v1.0/subscriptions/{id}", get(get_one).patch(update).delete(delete))
         .route("/v1.0/subscriptions/{id}/reauthorize", post(reauthorize))
         .route("/v1.0/{resource}", get(service_principal).fallback(unknown_path))
+        .route("/beta/subscriptions", get(list).post(create))
+        .route("/beta/subscriptions/{id}", get(get_one).patch(update).delete(delete))
 }
 
 /// The answer to a path that neither Graph nor Entra has.
 pub(crate) async fn unknown_path(Extract(world): Extract<Arc<World>>, headers: HeaderMap) -> Response {
     let error = GraphError::new(400, "BadRequest", "Resource not found for the segment of this path.");
     respond_error(&error, &headers, world.clock.now())
+}
+
+async fn create_in_v1(world: Extract<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
+    if world.lock().settings.beta_only {
+        let message = "Resource not found for the segment 'getEmergencyEventsByPolicy'.";
+        return respond_error(&GraphError::new(400, "BadRequest", message), &headers, world.clock.now());
+    }
+    create(world, headers, body).await
 }
 
 async fn create(Extract(world): Extract<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {

@@ -469,6 +469,19 @@ async fn only_known_policies_can_be_subscribed_to() {
 }
 
 #[tokio::test]
+async fn a_tenant_may_know_emergency_calls_in_beta_only() {
+    let scene = Scene::new().await;
+    scene.control("POST", "settings", Some(&json!({"betaOnly": true}))).await;
+    let (token, body) = (scene.token().await, scene.body("Global"));
+    let (status, answer) = scene.graph("POST", "", &token, Some(&body)).await;
+    assert_eq!((status, error_code(&answer)), (400, "BadRequest"));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("segment"), "{answer}");
+    let beta = format!("{}/beta/subscriptions", scene.simulator.origin());
+    let created = scene.http.post(beta).bearer_auth(token).json(&body).send().await.unwrap();
+    assert_eq!(created.status(), 201);
+}
+
+#[tokio::test]
 async fn access_needs_a_current_genuine_token_with_the_role() {
     let scene = Scene::new().await;
     let token = scene.token().await;

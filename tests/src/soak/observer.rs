@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use graph_notifications::{Keyring, Policy};
+use graph_notifications::{Keyring, Policies, Policy};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -55,28 +55,33 @@ impl Seen {
 /// What the receiver can authenticate and read with the stored keyring.
 #[derive(Default)]
 struct Secrets {
-    client_states: BTreeSet<String>,
+    keyring: Keyring,
     certificates: BTreeSet<(String, String)>,
     current_certificate_id: Option<String>,
-    newest_client_state: Option<String>,
 }
 
 impl Secrets {
     fn of(keyring: &Keyring) -> Self {
         Self {
-            client_states: keyring.client_states.iter().map(|state| state.value.expose().to_owned()).collect(),
+            keyring: keyring.clone(),
             certificates: keyring
                 .keys
                 .iter()
                 .filter_map(|key| Some((key.certificate_id.clone(), key.pair.certificate_base64().ok()?)))
                 .collect(),
             current_certificate_id: keyring.current_key().map(|key| key.certificate_id.clone()),
-            newest_client_state: keyring.client_states.last().map(|state| state.value.expose().to_owned()),
         }
     }
 
+    fn knows(&self, client_state: &str) -> bool {
+        // Whichever policy it is for: its subscription's record is compared with it.
+        let policies = "11111111-2222-3333-4444-555555555555".parse().map(|tenant| Policies::parse("Global", tenant));
+        let Ok(Ok(policies)) = policies else { return false };
+        self.keyring.known_client_states().recognize(client_state, &policies).is_some()
+    }
+
     fn read(&self, seen: &Seen) -> bool {
-        self.client_states.contains(&seen.client_state)
+        self.knows(&seen.client_state)
             && self.certificates.contains(&(seen.certificate_id.clone(), seen.certificate.clone()))
     }
 }
@@ -289,8 +294,7 @@ impl Observer {
         self.remember_needs(now);
         self.secrets = Secrets::of(keyring);
         let lacking = self.needed.iter().find(|needed| {
-            !self.secrets.client_states.contains(&needed.client_state)
-                || !self.secrets.certificates.contains(&needed.certificate)
+            !self.secrets.knows(&needed.client_state) || !self.secrets.certificates.contains(&needed.certificate)
         });
         match lacking {
             None => Ok(()),
@@ -436,8 +440,7 @@ impl Observer {
 
     fn remember_needs(&mut self, now: Timestamp) {
         // What the next creation would take counts as in use.
-        let next = self.secrets.current_certificate_id.iter().chain(&self.secrets.newest_client_state);
-        self.used.extend(next.map(|name| (name.clone(), now)));
+        self.used.extend(self.secrets.current_certificate_id.iter().map(|name| (name.clone(), now)));
         for seen in &self.seen {
             self.used.insert(seen.certificate_id.clone(), now);
             self.used.insert(seen.client_state.clone(), now);

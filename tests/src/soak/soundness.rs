@@ -1,7 +1,11 @@
 //! What must hold when a run ends that nothing hindered.
 
+use graph_notifications::Policy;
 use jiff::{SignedDuration, Timestamp};
-use renewer::report::{Outcome, Report};
+use renewer::{
+    keyring::client_state,
+    report::{Outcome, Report},
+};
 
 use super::observer::{Mark, Seen};
 use super::report::minutes;
@@ -59,16 +63,15 @@ pub(super) fn check(stage: &Stage, report: &Report, run: Mark, owner: &str) -> R
         if !agrees {
             return Err(format!("the record of {name} does not agree with its subscription {}: {record:?}", own.id));
         }
-        check_client_state(stage, &record.client_state_id, own).map_err(|what| format!("{name}: {what}"))?;
+        check_client_state(stage, &record.client_state_id, policy, own).map_err(|what| format!("{name}: {what}"))?;
     }
     check_keyring(stage, now)
 }
 
-fn check_client_state(stage: &Stage, id: &str, own: &Seen) -> Result<(), String> {
+fn check_client_state(stage: &Stage, id: &str, policy: &Policy, own: &Seen) -> Result<(), String> {
     let keyring = stage.keyring().ok_or("there is no keyring")?;
-    let stored = keyring.client_states.iter().find(|state| state.id == id);
-    match stored {
-        Some(state) if state.value.matches(&own.client_state) => Ok(()),
+    match client_state(&keyring, id, policy) {
+        Some(state) if state.matches(&own.client_state) => Ok(()),
         Some(_) => Err(format!("the record names {id}, which is not the subscription's client state")),
         None => Err(format!("the record names {id}, which the keyring does not have")),
     }
@@ -80,6 +83,9 @@ fn check_keyring(stage: &Stage, now: Timestamp) -> Result<(), String> {
     let observer = stage.observer.borrow();
     let keys = keyring.keys.iter();
     let keys = keys.map(|key| (&key.certificate_id, key.certificate_id.as_str(), key.created_at, key.retired_at));
+    if keyring.client_state_keys.len() != 1 {
+        return Err(format!("the keyring has {} keys for client states", keyring.client_state_keys.len()));
+    }
     let states = keyring.client_states.iter();
     let states = states.map(|state| (&state.id, state.value.expose(), state.created_at, state.retired_at));
     for (id, name, created_at, retired_at) in keys.chain(states) {

@@ -3,15 +3,16 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use graph_notifications::certificate::KeySize;
-use graph_notifications::{ClientState, KeyPair, Policy, SigningKeys, TenantId};
+use graph_notifications::{ClientStateKey, KeyPair, Policy, SigningKeys, TenantId};
 use graph_subscriptions::signing_keys::{self, SigningKeysError, TokenVersion};
 use graph_subscriptions::{
     AccessToken, Credential, GraphError, GraphErrorKind, Listing, NewSubscription, Renewal, Subscription, TokenError,
     entra,
 };
 use jiff::{SignedDuration, Timestamp};
-use renewer::ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, WebIdentity};
+use renewer::ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, WebIdentity};
 use renewer::records::Record;
 use renewer::report::Health;
 use tokio::sync::{MutexGuard, Notify};
@@ -289,13 +290,19 @@ impl WebIdentity for Run<'_> {
 }
 
 impl Secrets for Run<'_> {
-    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
-        self.aws(Call::ReadSecret, id, |aws| aws.secrets.get(id).cloned().map(Zeroizing::new)).await
+    async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
+        // No value comes twice, so that it can stand for its version.
+        let stored = |value: &String| StoredSecret { value: Zeroizing::new(value.clone()), version: value.clone() };
+        self.aws(Call::ReadSecret, id, |aws| aws.secrets.get(id).map(stored)).await
     }
 
-    async fn write(&self, id: &str, value: &str) -> Result<(), OutsideError> {
+    async fn replace(&self, id: &str, read: Option<&str>, value: &str) -> Result<bool, OutsideError> {
         self.aws(Call::WriteSecret, id, |aws| {
-            aws.secrets.insert(id.to_owned(), value.to_owned());
+            let is_current = aws.secrets.get(id).map(String::as_str) == read;
+            if is_current {
+                aws.secrets.insert(id.to_owned(), value.to_owned());
+            }
+            is_current
         })
         .await
     }
@@ -363,8 +370,11 @@ impl Host for Run<'_> {
         Ok(format!("{:08x}", self.stage.host.borrow_mut().u32(..)))
     }
 
-    fn client_state(&self) -> Result<ClientState, OutsideError> {
-        Ok(ClientState::from(format!("state-{:032x}", self.stage.host.borrow_mut().u128(..))))
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError> {
+        let mut host = self.stage.host.borrow_mut();
+        let bytes: [u8; 32] = std::array::from_fn(|_| host.u8(..));
+        let key = serde_json::from_value(BASE64_URL_SAFE_NO_PAD.encode(bytes).into());
+        key.map_err(|error| OutsideError(error.to_string()))
     }
 
     fn key_pair(&self, from: Timestamp, until: Timestamp) -> Result<KeyPair, OutsideError> {

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, future::pending, sync::OnceLock, time::Duration};
 
 use graph_notifications::{
-    ClientState, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize,
+    ClientState, ClientStateKey, KeyPair, Keyring, Policy, SigningKeys, TenantId, certificate::KeySize,
     client_state::StoredClientState, keyring::StoredKeyPair, signing_keys::SigningKey,
 };
 use graph_subscriptions::{
@@ -21,7 +21,7 @@ use crate::{
     filter_policy::FilterPolicy,
     ports::{
         Alarm, Alarms, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets, StateTable,
-        Subscribers, Subscriptions, Topics, WebIdentity,
+        StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
     },
     records::Record,
     report::Health,
@@ -242,11 +242,12 @@ impl WebIdentity for Fake {
 }
 
 impl Secrets for Fake {
-    async fn read(&self, id: &str) -> Result<Option<Zeroizing<String>>, OutsideError> {
-        self.answer(Ok(self.secrets.get(id).cloned().map(Zeroizing::new))).await
+    async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
+        let stored = |value: &String| StoredSecret { value: Zeroizing::new(value.clone()), version: "v1".to_owned() };
+        self.answer(Ok(self.secrets.get(id).map(stored))).await
     }
 
-    async fn write(&self, _: &str, _: &str) -> Result<(), OutsideError> {
+    async fn replace(&self, _: &str, _: Option<&str>, _: &str) -> Result<bool, OutsideError> {
         unreachable!("a check changes nothing")
     }
 }
@@ -310,7 +311,7 @@ impl Host for Fake {
         Ok(format!("{:08x}", *names))
     }
 
-    fn client_state(&self) -> Result<ClientState, OutsideError> {
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError> {
         unreachable!("a check makes nothing")
     }
 

@@ -140,8 +140,8 @@ impl<S: Surroundings> Eyes<'_, S> {
 
     async fn keyring(&self) -> Result<KeyringSeen, KeyringUnseen> {
         let read = self.bounded(self.world.read(&self.config.keyring_secret_id), outside).await;
-        let text = read.map_err(|error| KeyringUnseen::Unreadable(error.to_string()))?.ok_or(KeyringUnseen::Empty)?;
-        let keyring = Keyring::from_json(&text).map_err(|error| KeyringUnseen::Unusable(error.to_string()))?;
+        let stored = read.map_err(|error| KeyringUnseen::Unreadable(error.to_string()))?.ok_or(KeyringUnseen::Empty)?;
+        let keyring = Keyring::from_json(&stored.value).map_err(|error| KeyringUnseen::Unusable(error.to_string()))?;
         Ok(KeyringSeen::of(&keyring))
     }
 

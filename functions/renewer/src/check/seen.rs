@@ -114,7 +114,7 @@ pub struct KeyringSeen {
     pub current: Option<String>,
     /// All certificates.
     pub certificates: Vec<EncryptionCertificate>,
-    /// The names of all client states.
+    /// The names of all client states, generations among them.
     pub client_states: Vec<String>,
     /// The signing keys and when they were fetched, the oldest of them.
     pub signing_keys: Option<(Timestamp, Vec<KeyName>)>,
@@ -211,7 +211,12 @@ impl KeyringSeen {
         Self {
             current: keyring.current_key().map(|key| key.certificate_id.clone()),
             certificates: keyring.keys.iter().map(certificate).collect(),
-            client_states: keyring.client_states.iter().map(|state| state.id.clone()).collect(),
+            client_states: keyring
+                .client_state_keys
+                .iter()
+                .map(|key| key.id.clone())
+                .chain(keyring.client_states.iter().map(|state| state.id.clone()))
+                .collect(),
             signing_keys: keyring.signing_keys.as_ref().map(|set| (set.fetched_at, KeyName::all(&set.keys))),
         }
     }

@@ -545,6 +545,19 @@ fn recorded(seen: &mut Seen) -> &mut crate::records::Record {
 }
 
 #[test]
+fn every_other_subscription_of_the_app_is_named() {
+    let words = ["another subscription, s8 to users/1/messages", "elsewhere.example", "valid tokens", "after-a-leak"];
+    assert_found(Link::Subscription, State::Warning, &words, |seen| {
+        let mut other = subscription("s8", "Global");
+        other.resource = "users/1/messages".to_owned();
+        other.notification_url = "https://elsewhere.example/hook?key=hunter2".to_owned();
+        let mut ended = other.clone();
+        (ended.id, ended.expires_at) = ("s9".to_owned(), NOW);
+        listed(seen).extend([other, ended]);
+    });
+}
+
+#[test]
 fn a_graph_that_does_not_list() {
     for (kind, status, words) in [
         (GraphErrorKind::Unauthorized, 401, ["does not accept the access token", "same cloud"]),

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, future::pending, time::Duration};
 
-use graph_notifications::{ClientState, KeyPair};
+use graph_notifications::{ClientStateKey, KeyPair};
 use serde_json::Value;
 
 use super::{
@@ -102,7 +102,7 @@ impl Host for Fake {
         Ok("0badcafe".to_owned())
     }
 
-    fn client_state(&self) -> Result<ClientState, OutsideError> {
+    fn client_state_key(&self) -> Result<ClientStateKey, OutsideError> {
         unreachable!("a drill makes no secret")
     }
 

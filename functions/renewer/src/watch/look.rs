@@ -183,7 +183,7 @@ impl<W: Watched> Eyes<'_, W> {
         let read = self.bounded(self.world.read(id)).await;
         let text = read.map_err(|error| format!("the keyring cannot be read from the secret {id}: {error}"))?;
         let text = text.ok_or_else(|| format!("the secret {id} holds no keyring yet"))?;
-        Keyring::from_json(&text).map_err(|error| format!("the secret {id} holds no usable keyring: {error}"))
+        Keyring::from_json(&text.value).map_err(|error| format!("the secret {id} holds no usable keyring: {error}"))
     }
 
     async fn subscriptions(&self) -> Graphs {

@@ -24,9 +24,37 @@ const TOKEN_SPENT: SignedDuration = SignedDuration::from_mins(60);
 /// After two hours without a renewal Graph has surely stopped.
 const SILENT: SignedDuration = SignedDuration::from_hours(2);
 
-/// Each policy's subscription.
+/// Each policy's subscription, and what else the app subscribes to.
 pub(super) fn subscriptions(seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
-    config.policies.iter().flat_map(|policy| one_policy(policy, seen, config, now)).collect()
+    let mut rows: Vec<_> = config.policies.iter().flat_map(|policy| one_policy(policy, seen, config, now)).collect();
+    rows.extend(strangers(seen, config, now));
+    rows
+}
+
+/// Subscriptions of the same app that deliver elsewhere: whoever receives from them has tokens that vouch for our calls, too.
+fn strangers(seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for tenant in &seen.tenants {
+        for one in tenant.subscriptions.iter().flatten().flatten().filter(|one| one.expires_at > now) {
+            let recorded = seen.records.iter().flatten().any(|record| record.subscription_id.as_ref() == Some(&one.id));
+            // What is in the way of a policy has a row there.
+            let of_policy = config.policies.iter().any(|policy| policy.tenant == tenant.tenant && watches(one, policy));
+            if recorded || of_policy || one.notification_url == config.notification_url {
+                continue;
+            }
+            let finding = format!(
+                "The app has another subscription, {} to {}, which delivers to {}: whoever receives there holds valid tokens of \
+                 Microsoft's for this app.",
+                one.id,
+                one.resource.chars().filter(|c| !c.is_control()).take(120).collect::<String>(),
+                host(&one.notification_url)
+            );
+            let step = "Use this app registration for nothing else. If nobody in the tenant made it, the app's credential has \
+                        leaked: see docs/after-a-leak.md.";
+            rows.push(Row::warning(Link::Subscription, tenant.tenant.to_string(), finding, step));
+        }
+    }
+    rows
 }
 
 fn one_policy(policy: &Policy, seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
