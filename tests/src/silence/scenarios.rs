@@ -188,9 +188,15 @@ fn in_the_receiver() -> Vec<Scenario> {
             |state| state.signing_keys_down = true,
             || Call { new_signing_key: true, ..Call::default() },
         ),
-        called("graph sends no tokens", nothing, || Call { token: false, ..Call::default() }),
-        called("the keyring lacks a client state that graph has", nothing, || Call {
+        // With one proof of its sender, and encrypted for a key that is not there.
+        called("graph sends no tokens, and the key is lost", nothing, || Call {
+            token: false,
+            certificate_id: Some("lost"),
+            ..Call::default()
+        }),
+        called("the keyring lacks the client state and the key that graph has", nothing, || Call {
             client_state: Some("of a keyring that was put back"),
+            certificate_id: Some("lost"),
             ..Call::default()
         }),
         called("a call comes late", nothing, || Call { age: SignedDuration::from_mins(6), ..Call::default() }),
