@@ -13,7 +13,8 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use end_to_end::simulator::{config, sample};
 use graph_notifications::{
-    AuthenticNotification, ChangeNotificationCollection, CheckedToken, Keyring, Policies, RecognisedNotification,
+    AuthenticNotification, ChangeNotificationCollection, ExaminedNotification, Keyring, Policies, UnverifiedCalls,
+    authentication::{Standing, TokenVerdicts},
     envelope::{Item, LifecycleNotification},
     validation_token::Requirements,
 };
@@ -35,8 +36,10 @@ fn main() {
         item
     };
     // The check that both kinds of item meet; on a lifecycle notification nothing else follows.
-    let refuse =
-        |item: &LifecycleNotification| black_box(item.check(&scene.policies, &scene.keyring.client_states).is_err());
+    let refuse = |item: &LifecycleNotification| {
+        let proof = item.client_state_proof(scene.keyring.known_client_states(), &scene.policies);
+        black_box(proof.standing() == Standing::Refuted)
+    };
     let (first, last) = (state(0), state(right.len() - 1));
     report(
         "client state, wrong in its last character, not its first",
@@ -94,11 +97,10 @@ impl Scene {
             v1_issuers: "https://sts.windows.net",
             now: sample::HAPPENED_AT.parse::<Timestamp>().unwrap(),
         };
-        let token = self.call["validationTokens"][0].as_str().unwrap();
-        let token = CheckedToken::check(token, &requirements).unwrap();
-        let token = token.verify(self.keyring.signing_keys.as_ref().unwrap(), &self.policies).unwrap();
-        let recognised = RecognisedNotification::recognise(item, &self.policies, &self.keyring.client_states).unwrap();
-        recognised.authenticate(token).unwrap()
+        let token = self.call["validationTokens"][0].as_str();
+        let tokens = TokenVerdicts::by_keys(token, &requirements, self.keyring.signing_keys.as_ref().unwrap());
+        let unverified = UnverifiedCalls::Alert;
+        ExaminedNotification::examine(item, &tokens, &self.keyring, &self.policies, unverified).proven().unwrap()
     }
 }
 

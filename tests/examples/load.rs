@@ -9,7 +9,7 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a tool prints its results, and may panic")]
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -26,7 +26,6 @@ use axum::{
     routing::post,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use emergency_alert::Start;
 use end_to_end::simulator::{
     keys::shared,
     notification::{self, Caller, DocumentShape, EmergencyEvent, ItemOrigin},
@@ -40,12 +39,10 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use receiver::{
     Config, Receiver,
+    dedup::{Content, Mark},
     http::Response,
     live_signing_keys::FetchedKeys,
-    outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
-        ReadKeyring, RememberStart,
-    },
+    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -411,7 +408,7 @@ fn config() -> Config {
 struct World {
     /// When each call's alert was published, by the call's id.
     published: Mutex<HashMap<String, Instant>>,
-    marks: Mutex<HashSet<String>>,
+    marks: Mutex<HashMap<String, Mark>>,
     keyring_reads: AtomicUsize,
     table_reads: AtomicUsize,
     entra_requests: AtomicUsize,
@@ -449,40 +446,42 @@ impl FetchSigningKeys for Outside {
     }
 }
 
-impl FindPublished for Outside {
-    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
+impl StateTable for Outside {
+    async fn find_mark(&self, hash: &str) -> Result<Option<Mark>, CallFailed> {
         self.0.table_reads.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(DYNAMODB).await;
-        Ok(self.0.marks.lock().unwrap().contains(hash))
+        Ok(self.0.marks.lock().unwrap().get(hash).cloned())
     }
-}
 
-impl MarkPublished for Outside {
-    async fn mark_published(&self, hash: &str, _until: Timestamp) -> Result<(), CallFailed> {
+    async fn mark(&self, hash: &str, verified: bool, content: &Content, _: Timestamp) -> Result<(), CallFailed> {
         tokio::time::sleep(DYNAMODB).await;
-        self.0.marks.lock().unwrap().insert(hash.to_owned());
+        self.0.marks.lock().unwrap().entry(hash.to_owned()).or_default().add(verified, content.clone());
         Ok(())
     }
-}
 
-impl FindStart for Outside {
-    async fn find_start(&self, _call: &str) -> Result<Option<Start>, CallFailed> {
+    async fn find_call(&self, _: &str) -> Result<CallRecord, CallFailed> {
         tokio::time::sleep(DYNAMODB).await;
-        Ok(None)
+        Ok(CallRecord::default())
     }
-}
 
-impl RememberStart for Outside {
-    async fn remember_start(&self, _call: &str, _start: Start, _until: Timestamp) -> Result<(), CallFailed> {
+    async fn remember_call(&self, _: &str, _: CallRecord, _: Timestamp) -> Result<(), CallFailed> {
         tokio::time::sleep(DYNAMODB).await;
         Ok(())
     }
-}
 
-impl NoteLatest for Outside {
-    async fn note_latest(&self, _at: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
+    async fn note_latest(&self, _: Timestamp, _: Timestamp) -> Result<(), CallFailed> {
         tokio::time::sleep(DYNAMODB).await;
         Ok(())
+    }
+
+    async fn count_unverified(&self, more: usize, _: Timestamp) -> Result<usize, CallFailed> {
+        tokio::time::sleep(DYNAMODB).await;
+        Ok(more)
+    }
+
+    async fn claim_combined(&self, _: Timestamp) -> Result<bool, CallFailed> {
+        tokio::time::sleep(DYNAMODB).await;
+        Ok(true)
     }
 }
 

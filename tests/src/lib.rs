@@ -5,5 +5,6 @@ pub mod fuzzing;
 pub mod silence;
 pub mod simulator;
 pub mod soak;
+pub mod state_table;
 pub mod storm;
 pub mod surroundings;

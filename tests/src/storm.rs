@@ -32,6 +32,7 @@ use tokio::{runtime::Builder, task::LocalSet, time::Instant};
 
 use crate::{
     forgeries::target::{HAPPENED_AT, LOGIN_ENDPOINT, Target},
+    state_table::MemoryTable,
     surroundings::{Connection, SECOND_ALERT_TOPIC, Surroundings, config},
 };
 
@@ -101,8 +102,7 @@ impl Stage {
             faults: Weather::new(rng.fork()),
             keyring: RefCell::new(target.keyring().to_string()),
             signing_keys: RefCell::new(target.signing_keys().to_string()),
-            marks: RefCell::default(),
-            starts: RefCell::default(),
+            table: MemoryTable::default(),
             published: RefCell::default(),
             events: RefCell::default(),
         };

@@ -1,10 +1,9 @@
 //! What the receiver is connected to, in memory: keyring, Entra's keys, state table, topics and bus; and what can go wrong
 //! with each call there.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, rc::Rc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use emergency_alert::Start;
 use graph_notifications::{SigningKeys, TenantId};
 use jiff::Timestamp;
 use lambda_edge::{
@@ -14,16 +13,16 @@ use lambda_edge::{
 };
 use receiver::{
     Config,
+    dedup::{Content, Mark},
     http::Request,
     live_signing_keys::FetchedKeys,
-    outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
-        ReadKeyring, RememberStart,
-    },
+    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 use zeroize::Zeroizing;
+
+use crate::state_table::MemoryTable;
 
 /// The topic for real calls, in [`config`].
 pub const ALERT_TOPIC: &str = "alert-topic";
@@ -78,16 +77,8 @@ pub enum Call {
     ReadKeyring,
     /// Entra's documents of signing keys.
     FetchSigningKeys,
-    /// `DynamoDB`'s `GetItem` for a mark.
-    FindPublished,
-    /// `DynamoDB`'s `PutItem` of a mark.
-    MarkPublished,
-    /// `DynamoDB`'s `GetItem` for a start.
-    FindStart,
-    /// `DynamoDB`'s `PutItem` of a start.
-    RememberStart,
-    /// `DynamoDB`'s `PutItem` of when the latest notification came.
-    NoteLatest,
+    /// `DynamoDB`'s calls for marks, calls and counts.
+    StateTable,
     /// SNS's `Publish` and `PublishBatch`.
     Publish,
     /// The same in another Region.
@@ -152,10 +143,8 @@ pub struct Surroundings<F> {
     pub keyring: RefCell<String>,
     /// Entra's JSON Web Key Set.
     pub signing_keys: RefCell<String>,
-    /// The marks in the table, and until when they stand there.
-    pub marks: RefCell<BTreeMap<String, Timestamp>>,
-    /// The starts in the table.
-    pub starts: RefCell<BTreeMap<String, Start>>,
+    /// The state table.
+    pub table: MemoryTable,
     /// What reached the topics.
     pub published: RefCell<Vec<Published>>,
     /// What reached the bus.
@@ -214,39 +203,33 @@ impl<F: Faults> FetchSigningKeys for Connection<F> {
     }
 }
 
-impl<F: Faults> FindPublished for Connection<F> {
-    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
-        self.call(Call::FindPublished, |outside| outside.marks.borrow().contains_key(hash)).await
+impl<F: Faults> StateTable for Connection<F> {
+    async fn find_mark(&self, hash: &str) -> Result<Option<Mark>, CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.find_mark(hash)).await
     }
-}
 
-impl<F: Faults> MarkPublished for Connection<F> {
-    async fn mark_published(&self, hash: &str, until: Timestamp) -> Result<(), CallFailed> {
-        self.call(Call::MarkPublished, |outside| {
-            outside.marks.borrow_mut().insert(hash.to_owned(), until);
-        })
-        .await
+    async fn mark(&self, hash: &str, verified: bool, content: &Content, _: Timestamp) -> Result<(), CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.mark(hash, verified, content)).await
     }
-}
 
-impl<F: Faults> FindStart for Connection<F> {
-    async fn find_start(&self, call: &str) -> Result<Option<Start>, CallFailed> {
-        self.call(Call::FindStart, |outside| outside.starts.borrow().get(call).copied()).await
+    async fn find_call(&self, call: &str) -> Result<CallRecord, CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.find_call(call)).await
     }
-}
 
-impl<F: Faults> RememberStart for Connection<F> {
-    async fn remember_start(&self, call: &str, start: Start, _until: Timestamp) -> Result<(), CallFailed> {
-        self.call(Call::RememberStart, |outside| {
-            outside.starts.borrow_mut().insert(call.to_owned(), start);
-        })
-        .await
+    async fn remember_call(&self, call: &str, record: CallRecord, _: Timestamp) -> Result<(), CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.remember_call(call, record)).await
     }
-}
 
-impl<F: Faults> NoteLatest for Connection<F> {
-    async fn note_latest(&self, _at: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
-        self.call(Call::NoteLatest, |_| ()).await
+    async fn note_latest(&self, at: Timestamp, _: Timestamp) -> Result<(), CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.note_latest(at)).await
+    }
+
+    async fn count_unverified(&self, more: usize, now: Timestamp) -> Result<usize, CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.count_unverified(more, now)).await
+    }
+
+    async fn claim_combined(&self, now: Timestamp) -> Result<bool, CallFailed> {
+        self.call(Call::StateTable, |outside| outside.table.claim_combined(now)).await
     }
 }
 

@@ -69,7 +69,12 @@ pub enum DecryptionError {
     },
 }
 
-pub(crate) fn decrypt(content: &Content, keyring: &Keyring) -> Result<DecryptedResource, DecryptionError> {
+/// Revoked keys are used for items whose sender is verified only: others may hold them.
+pub(crate) fn decrypt(
+    content: &Content,
+    keyring: &Keyring,
+    is_verified: bool,
+) -> Result<DecryptedResource, DecryptionError> {
     let Content::Encrypted(content) = content else {
         return Err(DecryptionError::NoContent);
     };
@@ -77,7 +82,8 @@ pub(crate) fn decrypt(content: &Content, keyring: &Keyring) -> Result<DecryptedR
         certificate_id: printable(content.certificate_id.as_deref()),
         thumbprint: printable(content.thumbprint.as_deref()),
     };
-    for key in keyring.keys_for(content.certificate_id.as_deref(), content.thumbprint.as_deref()) {
+    let keys = keyring.keys_for(content.certificate_id.as_deref(), content.thumbprint.as_deref());
+    for key in keys.into_iter().filter(|key| is_verified || key.revoked_at.is_none()) {
         if let Some(resource) = open(content, key.pair.private_key()) {
             return Ok(resource);
         }
@@ -133,7 +139,7 @@ mod tests {
     }
 
     fn open_with(content: EncryptedContent) -> Result<DecryptedResource, DecryptionError> {
-        decrypt(&Content::Encrypted(content), &testing::keyring())
+        decrypt(&Content::Encrypted(content), &testing::keyring(), true)
     }
 
     #[track_caller]
@@ -172,7 +178,7 @@ mod tests {
     #[test]
     fn without_content_there_is_nothing_to_read() {
         for content in [Content::Missing, Content::Malformed] {
-            assert_eq!(decrypt(&content, &testing::keyring()).unwrap_err(), DecryptionError::NoContent);
+            assert_eq!(decrypt(&content, &testing::keyring(), true).unwrap_err(), DecryptionError::NoContent);
         }
     }
 
@@ -247,5 +253,15 @@ mod tests {
     #[test]
     fn the_resource_is_never_printed() {
         assert_eq!(format!("{:?}", open_with(sealed()).unwrap()), "DecryptedResource(15 bytes)");
+    }
+
+    #[test]
+    fn a_revoked_key_opens_only_what_holds_both_proofs() {
+        let mut keyring = testing::keyring();
+        let content = Content::Encrypted(sealed());
+        assert!(decrypt(&content, &keyring, false).is_ok());
+        keyring.keys[0].revoked_at = Some(testing::NOW);
+        assert!(decrypt(&content, &keyring, true).is_ok());
+        assert!(matches!(decrypt(&content, &keyring, false), Err(DecryptionError::UnknownCertificate { .. })));
     }
 }

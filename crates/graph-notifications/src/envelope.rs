@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::identifiers::{NotAGuid, TenantId};
+use crate::identifiers::TenantId;
 
 /// What one request of Graph's carries.
 #[derive(Debug)]
@@ -55,7 +55,9 @@ pub struct LifecycleNotification {
 /// Where an item says that it comes from.
 pub struct Origin {
     /// `tenantId`.
-    pub tenant: TenantId,
+    pub tenant_id: StatedTenant,
+    /// `organizationId`, which some items have in place of `tenantId`.
+    pub organization_id: StatedTenant,
     /// `subscriptionId`.
     pub subscription_id: Option<String>,
     /// `clientState`.
@@ -65,10 +67,22 @@ pub struct Origin {
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Origin")
-            .field("tenant", &self.tenant)
+            .field("tenant_id", &self.tenant_id)
+            .field("organization_id", &self.organization_id)
             .field("subscription_id", &self.subscription_id)
             .finish_non_exhaustive()
     }
+}
+
+/// The tenant that a member of an item states. It is a hint: what proves a sender names the tenant, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatedTenant {
+    /// The member is missing or null.
+    Absent,
+    /// The member is a GUID.
+    Id(TenantId),
+    /// The member is something else.
+    Unreadable,
 }
 
 /// The encrypted content of a change notification.
@@ -115,16 +129,10 @@ pub enum NotACollection {
     TooManyItems,
 }
 
-/// Why an item cannot be read.
+/// The item is no JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedItem {
-    /// Not a JSON object.
-    #[error("the item is not an object")]
-    NotAnObject,
-    /// Without a tenant, nothing can vouch for it.
-    #[error("the item's tenantId is {0}")]
-    Tenant(#[from] NotAGuid),
-}
+#[error("the item is not an object")]
+pub struct MalformedItem;
 
 impl ChangeNotificationCollection {
     /// Reads a request's body. Unknown members are ignored, and so are a byte-order mark, white space and NUL bytes around
@@ -154,10 +162,11 @@ impl ChangeNotificationCollection {
 
 fn item(value: Value) -> Result<Item, MalformedItem> {
     let Value::Object(mut item) = value else {
-        return Err(MalformedItem::NotAnObject);
+        return Err(MalformedItem);
     };
     let origin = Origin {
-        tenant: string(item.remove("tenantId")).unwrap_or_default().parse()?,
+        tenant_id: stated_tenant(item.remove("tenantId")),
+        organization_id: stated_tenant(item.remove("organizationId")),
         subscription_id: string(item.remove("subscriptionId")),
         client_state: string(item.remove("clientState")).map(Zeroizing::new),
     };
@@ -179,6 +188,14 @@ fn item(value: Value) -> Result<Item, MalformedItem> {
             resource_id: item.remove("resourceData").and_then(|data| string(data.get("id").cloned())),
             content,
         })),
+    }
+}
+
+fn stated_tenant(value: Option<Value>) -> StatedTenant {
+    match value {
+        None | Some(Value::Null) => StatedTenant::Absent,
+        Some(Value::String(text)) => text.trim().parse().map_or(StatedTenant::Unreadable, StatedTenant::Id),
+        Some(_) => StatedTenant::Unreadable,
     }
 }
 
@@ -273,12 +290,18 @@ mod tests {
              "subscriptionExpirationDateTime": "2026-11-24T00:00:00Z", "subscriptionId": "s"},
         ], "validationTokens": ["a", null, "b"], "@odata.context": "x"}));
         assert_eq!(collection.validation_tokens, ["a", "", "b"]);
-        let [Ok(Item::Change(call)), Err(number), Err(tenant), Ok(Item::Change(empty)), Ok(Item::Lifecycle(lifecycle))] =
-            &collection.items[..]
+        let [
+            Ok(Item::Change(call)),
+            Err(MalformedItem),
+            Ok(Item::Change(odd)),
+            Ok(Item::Change(empty)),
+            Ok(Item::Lifecycle(lifecycle)),
+        ] = &collection.items[..]
         else {
             panic!("{collection:?}");
         };
-        assert_eq!(call.origin.tenant.to_string(), TENANT);
+        let tenant = StatedTenant::Id(TENANT.parse().unwrap());
+        assert_eq!((call.origin.tenant_id, call.origin.organization_id), (tenant, tenant));
         assert_eq!(call.origin.client_state.as_deref().map(String::as_str), Some("c"));
         assert_eq!((call.resource.as_str(), call.resource_id.as_deref()), (RESOURCE, Some("call")));
         let Content::Encrypted(content) = &call.content else { panic!("{call:?}") };
@@ -287,11 +310,12 @@ mod tests {
             ("ZA==", "cw==", "aw==")
         );
         assert_eq!((content.certificate_id.as_deref(), content.thumbprint.as_deref()), (Some("key-1"), Some("AB")));
-        assert_eq!([*number, *tenant], [MalformedItem::NotAnObject, MalformedItem::Tenant(NotAGuid)]);
         assert_eq!(
-            empty.resource, "",
-            "which is no policy's: whether somebody knew a client state must not stay unknown"
+            (odd.origin.tenant_id, odd.origin.organization_id),
+            (StatedTenant::Unreadable, StatedTenant::Absent),
+            "one odd member costs that member"
         );
+        assert_eq!(empty.resource, "");
         assert_eq!(
             (lifecycle.event.as_str(), lifecycle.expires_at.as_deref()),
             ("reauthorizationRequired", Some("2026-11-24T00:00:00Z"))

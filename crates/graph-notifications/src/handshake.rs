@@ -22,12 +22,13 @@ pub struct SuspiciousToken;
 
 /// Finds the validation token in a URL's query, as it stands in the URL: still encoded.
 ///
-/// Graph encodes as forms do: a space arrives as `+`. `None` means that the request is no handshake; the token is what
+/// Graph encodes as forms do: a space arrives as `+`. Some gateways write the parameter's name in lower case. `None` means that the request is no handshake; the token is what
 /// to answer with status 200 and [`ANSWER_HEADERS`].
 #[must_use]
 pub fn token_in_query(query: &str) -> Option<Result<String, SuspiciousToken>> {
-    let mut tokens =
-        form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "validationToken").map(|(_, value)| value);
+    let mut tokens = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name.eq_ignore_ascii_case("validationToken"))
+        .map(|(_, value)| value);
     let token = tokens.next()?;
     if tokens.next().is_some() {
         return Some(Err(SuspiciousToken));
@@ -59,6 +60,9 @@ mod tests {
         let expected = "Validation: Testing client application reachability for subscription Request-Id: 0b1f";
         assert_eq!(token_in_query(query), Some(Ok(expected.to_owned())));
         assert_eq!(token_in_query("a=b&validationToken=a%252Bb%2B"), Some(Ok("a%2Bb+".to_owned())));
+        for name in ["validationtoken", "VALIDATIONTOKEN", "ValidationToken", "validation%54oken"] {
+            assert_eq!(token_in_query(&format!("{name}=abc")), Some(Ok("abc".to_owned())), "{name}");
+        }
         assert_eq!(token_in_query("validationToken=Pr%C3%BCfung"), Some(Ok("Prüfung".to_owned())));
     }
 

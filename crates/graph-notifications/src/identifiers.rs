@@ -130,16 +130,13 @@ pub struct Policy {
     pub name: PolicyName,
 }
 
-const RESOURCE_START: &str = "communications/calls/getEmergencyEventsByPolicy(policyName='";
-const RESOURCE_END: &str = "')";
-
 impl Policy {
     /// The resource path to subscribe to, as in Microsoft's "Get change notifications for emergency calls". A quote in
     /// the name is doubled, as `OData` wants it.
     #[must_use]
     pub fn resource(&self) -> String {
         let name = self.name.as_str().replace('\'', "''");
-        format!("{RESOURCE_START}{name}{RESOURCE_END}")
+        format!("communications/calls/getEmergencyEventsByPolicy(policyName='{name}')")
     }
 
     /// Whether it is the policy of this tenant and name. Teams takes names in any case, so a difference in case is none here.
@@ -150,18 +147,45 @@ impl Policy {
 
     /// The name of the policy that a resource path speaks of; `None` if it is the path of something else.
     ///
-    /// A leading slash and the letters' case in the path are of no account; the case of the name is.
+    /// Read tolerantly, since the path decides nothing: in any case, with an address or slashes before it and more path
+    /// behind it, percent-encoded or not.
     #[must_use]
     pub fn name_in_resource(resource: &str) -> Option<PolicyName> {
-        let resource = resource.strip_prefix('/').unwrap_or(resource);
-        let start = resource.get(..RESOURCE_START.len())?;
-        if !start.eq_ignore_ascii_case(RESOURCE_START) {
-            return None;
-        }
-        let quoted = resource[RESOURCE_START.len()..].strip_suffix(RESOURCE_END)?;
-        let single_quote = quoted.split("''").any(|part| part.contains('\''));
-        if single_quote { None } else { quoted.replace("''", "'").parse().ok() }
+        name_in_path(resource).or_else(|| name_in_path(&percent_decoded(resource)?))
     }
+}
+
+fn name_in_path(path: &str) -> Option<PolicyName> {
+    const FUNCTION: &str = "getemergencyeventsbypolicy(";
+    // In ASCII lower case every character keeps its place.
+    let arguments = path.to_ascii_lowercase().find(FUNCTION)? + FUNCTION.len();
+    let (parameter, value) = path[arguments..].split_once('=')?;
+    if !parameter.trim().eq_ignore_ascii_case("policyName") {
+        return None;
+    }
+    let quoted = value.trim_start().strip_prefix('\'')?;
+    let mut name = String::new();
+    let mut rest = quoted;
+    loop {
+        let (part, behind) = rest.split_once('\'')?;
+        name.push_str(part);
+        // A doubled quote is one quote of the name; a single one ends it.
+        match behind.strip_prefix('\'') {
+            Some(more) => {
+                name.push('\'');
+                rest = more;
+            }
+            None if behind.trim_start().starts_with(')') => return name.parse().ok(),
+            None => return None,
+        }
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    // The form's rules, but for `+`, which is no space in a path.
+    let text = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    let (decoded, _) = form_urlencoded::parse(text.as_bytes()).next()?;
+    Some(decoded.into_owned())
 }
 
 /// The policies that this installation watches: never empty, each once.
@@ -284,10 +308,21 @@ mod tests {
 
     #[test]
     fn a_resource_path_names_its_policy() {
-        for name in ["Global", "Head Office", "O'Hare", "''", "a,b/c", "総務"] {
+        for name in ["Global", "Head Office", "O'Hare", "''", "a,b/c", "a+b", "a=b&c", "50%", "総務"] {
             let policy = policy(HOME, name);
             assert_eq!(Policy::name_in_resource(&policy.resource()), Some(policy.name.clone()), "{name}");
-            assert_eq!(Policy::name_in_resource(&format!("/{}", policy.resource())), Some(policy.name));
+            let encoded: String = policy.resource().bytes().map(|byte| format!("%{byte:02x}")).collect();
+            for spelling in [
+                format!("/{}", policy.resource()),
+                format!("https://graph.microsoft.com/v1.0/{}", policy.resource()),
+                policy.resource().replace("getEmergency", "GETEMERGENCY").replace("policyName", "PolicyName"),
+                policy.resource().replace("policyName=", " policyName = "),
+                format!("{}/events('1')", policy.resource()),
+                policy.resource().replace('\'', "%27"),
+                encoded,
+            ] {
+                assert_eq!(Policy::name_in_resource(&spelling), Some(policy.name.clone()), "{spelling}");
+            }
         }
         assert_eq!(
             policy(HOME, "O'Hare").resource(),
@@ -303,7 +338,9 @@ mod tests {
             "communications/calls/getEmergencyEventsByPolicy(policyName='')",
             "communications/calls/getEmergencyEventsByPolicy(policyName='a'b')",
             "communications/calls/getEmergencyEventsByPolicy(policyName='a\u{0}b')",
-            "communications/calls/getEmergencyEventsByPolicy(policyName='a')/x",
+            "communications/calls/getEmergencyEventsByPolicy(policyName='a'",
+            "communications/calls/getEmergencyEventsByPolicy(other='a')",
+            "communications/calls('8d7c')",
             "communications/calls/getEmergencyEventsByPolicy(policyName=\u{30fb}\u{30fb}\u{30fb}')",
         ] {
             assert_eq!(Policy::name_in_resource(resource), None, "{resource}");

@@ -15,7 +15,7 @@ pub mod validation_token;
 #[cfg(test)]
 mod testing;
 
-pub use authentication::{AuthenticNotification, RecognisedNotification};
+pub use authentication::{AuthenticNotification, ExaminedNotification, UnverifiedCalls};
 pub use certificate::KeyPair;
 pub use client_state::{ClientState, ClientStateKey};
 pub use decryption::DecryptedResource;

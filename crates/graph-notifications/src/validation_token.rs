@@ -107,12 +107,6 @@ pub struct ValidToken {
     tenant: TenantId,
 }
 
-/// A token that claims the right things under a signature that nobody could check: Entra's keys were out of reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnverifiedToken {
-    tenant: TenantId,
-}
-
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -179,13 +173,6 @@ impl CheckedToken {
             }
         }
         Err(error)
-    }
-
-    /// Lets the token count without its signature. Only for when Entra's signing keys cannot be fetched: an alert that
-    /// says it is unverified is better than none.
-    #[must_use]
-    pub fn unverified(&self) -> UnverifiedToken {
-        UnverifiedToken { tenant: self.tenant }
     }
 
     fn verify_with(&self, key: &SigningKey) -> Result<(), TokenError> {
@@ -258,14 +245,6 @@ fn check_claims(claims: &Claims, requirements: &Requirements<'_>) -> Result<(), 
 
 impl ValidToken {
     /// The tenant that it speaks for.
-    #[must_use]
-    pub fn tenant(&self) -> TenantId {
-        self.tenant
-    }
-}
-
-impl UnverifiedToken {
-    /// The tenant that it claims to speak for.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
         self.tenant
@@ -507,7 +486,6 @@ mod tests {
     #[test]
     fn a_token_without_its_signature_names_its_tenant() {
         let token = check(&TokenSigner::new(0).token(testing::v2_claims(OTHER_TENANT), json!({}))).unwrap();
-        assert_eq!(token.unverified().tenant(), token.tenant());
         assert_eq!(token.tenant().to_string(), OTHER_TENANT);
     }
 }

@@ -3,29 +3,30 @@
 use std::{collections::HashMap, time::Duration};
 
 use aws_config::{SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, ReturnValue},
+};
 use aws_sdk_sns::{
     error::{ProvideErrorMetadata, SdkError},
     types::PublishBatchRequestEntry,
 };
-use emergency_alert::Start;
+use emergency_alert::{End, Start};
 use graph_notifications::{SigningKeys, TenantId};
 use graph_subscriptions::{
     LoginEndpoint, http, signing_keys,
     signing_keys::{SigningKeysError, TokenVersion},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{event::BusEvent, publication::Publication, topic::TopicClients};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
+    dedup::{Content, Mark},
     live_signing_keys::FetchedKeys,
-    outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
-        ReadKeyring, RememberStart,
-    },
+    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 
 /// How long Entra may take: it is asked while Graph waits.
@@ -119,7 +120,7 @@ fn of_both_documents(
     }
 }
 
-/// Items of the state table that are the receiver's: its role may touch no other partition keys.
+/// Sort keys of the items of the state table that are the receiver's: its role may touch no other partition keys.
 const PUBLISHED: &str = "published";
 const STARTED: &str = "started";
 
@@ -127,17 +128,41 @@ const STARTED: &str = "started";
 const LATEST: (&str, &str) = ("latest", "notification");
 const AT: &str = "at";
 
-/// When a call started, and whether as a test.
+/// The items that count unverified alerts, one for each hour, with an attribute for each minute.
+const UNVERIFIED: &str = "unverified";
+const MINUTES: i64 = 10;
+
+/// Attributes of a mark: what was told, as sets of texts.
+const TOLD_VERIFIED: &str = "verified";
+const TOLD_UNVERIFIED: &str = "unverified";
+
+/// How many contents of unverified alerts a mark keeps. More of them would only be told again.
+const MOST_CONTENTS: usize = 100;
+
+/// Attributes of a call: when it started, whether as a test, and when it ended.
 const STARTED_AT: &str = "startedAt";
 const IS_TEST: &str = "isTest";
+const ENDED_AT: &str = "endedAt";
 
-fn key(hash: &str, sort: &str) -> HashMap<String, AttributeValue> {
+const EXPIRES_AT: &str = "expiresAt";
+
+type Item = HashMap<String, AttributeValue>;
+
+fn key(hash: &str, sort: &str) -> Item {
     let text = |text: String| AttributeValue::S(text);
     [("pk".to_owned(), text(format!("alert#{hash}"))), ("sk".to_owned(), text(sort.to_owned()))].into()
 }
 
+fn until(time: Timestamp) -> AttributeValue {
+    AttributeValue::N(time.as_second().to_string())
+}
+
+fn time(item: &Item, attribute: &str) -> Option<Timestamp> {
+    item.get(attribute)?.as_s().ok()?.parse().ok()
+}
+
 impl Aws {
-    async fn get(&self, hash: &str, sort: &str) -> Result<Option<HashMap<String, AttributeValue>>, CallFailed> {
+    async fn get(&self, hash: &str, sort: &str) -> Result<Option<Item>, CallFailed> {
         let key = key(hash, sort);
         let request = self.dynamodb.get_item().table_name(&self.state_table_name).consistent_read(true);
         let answer = request.set_key(Some(key.clone())).send().await.map_err(|error| failed("GetItem", &error))?;
@@ -150,50 +175,142 @@ impl Aws {
         }
     }
 
-    async fn put(&self, mut item: HashMap<String, AttributeValue>, until: Timestamp) -> Result<(), CallFailed> {
-        item.insert("expiresAt".to_owned(), AttributeValue::N(until.as_second().to_string()));
+    async fn put(&self, mut item: Item, expires: Timestamp) -> Result<(), CallFailed> {
+        item.insert(EXPIRES_AT.to_owned(), until(expires));
         let request = self.dynamodb.put_item().table_name(&self.state_table_name).set_item(Some(item));
         request.send().await.map_err(|error| failed("PutItem", &error))?;
         Ok(())
     }
-}
 
-impl FindPublished for Aws {
-    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
-        Ok(self.get(hash, PUBLISHED).await?.is_some())
+    fn update(&self, hash: &str, sort: &str, expires: Timestamp) -> UpdateItemFluentBuilder {
+        let request = self.dynamodb.update_item().table_name(&self.state_table_name);
+        let request = request.set_key(Some(key(hash, sort))).expression_attribute_names("#expires", EXPIRES_AT);
+        request.expression_attribute_values(":expires", until(expires))
     }
 }
 
-impl MarkPublished for Aws {
-    async fn mark_published(&self, hash: &str, until: Timestamp) -> Result<(), CallFailed> {
-        self.put(key(hash, PUBLISHED), until).await
+/// Whether an update was made. One whose condition does not hold is none.
+fn made(result: Result<UpdateItemOutput, SdkError<UpdateItemError>>) -> Result<bool, CallFailed> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(SdkError::ServiceError(refusal)) if refusal.err().is_conditional_check_failed_exception() => Ok(false),
+        Err(error) => Err(failed("UpdateItem", &error)),
     }
 }
 
-impl FindStart for Aws {
-    async fn find_start(&self, call: &str) -> Result<Option<Start>, CallFailed> {
-        let Some(item) = self.get(call, STARTED).await? else { return Ok(None) };
-        let at = item.get(STARTED_AT).and_then(|at| at.as_s().ok()?.parse().ok());
+impl StateTable for Aws {
+    async fn find_mark(&self, hash: &str) -> Result<Option<Mark>, CallFailed> {
+        let Some(item) = self.get(hash, PUBLISHED).await? else { return Ok(None) };
+        let contents = |attribute: &str| {
+            let texts = item.get(attribute).and_then(|value| value.as_ss().ok());
+            texts.into_iter().flatten().filter_map(|text| content(text)).collect()
+        };
+        let without_content = ![TOLD_VERIFIED, TOLD_UNVERIFIED].iter().any(|attribute| item.contains_key(*attribute));
+        let (verified, unverified) = (contents(TOLD_VERIFIED), contents(TOLD_UNVERIFIED));
+        Ok(Some(Mark { verified, unverified, without_content }))
+    }
+
+    async fn mark(&self, hash: &str, verified: bool, content: &Content, expires: Timestamp) -> Result<(), CallFailed> {
+        let told = AttributeValue::Ss(vec![format!("{}.{}", content.place, content.caller)]);
+        let mut request = self
+            .update(hash, PUBLISHED, expires)
+            .update_expression("ADD #told :told SET #expires = :expires")
+            .expression_attribute_names("#told", if verified { TOLD_VERIFIED } else { TOLD_UNVERIFIED })
+            .expression_attribute_values(":told", told);
+        if !verified {
+            request = request
+                .condition_expression("attribute_not_exists(#told) OR size(#told) < :most")
+                .expression_attribute_values(":most", AttributeValue::N(MOST_CONTENTS.to_string()));
+        }
+        made(request.send().await).map(drop)
+    }
+
+    async fn find_call(&self, call: &str) -> Result<CallRecord, CallFailed> {
+        let Some(item) = self.get(call, STARTED).await? else { return Ok(CallRecord::default()) };
         let is_test = item.get(IS_TEST).is_some_and(|is_test| is_test.as_bool() == Ok(&true));
-        at.map(|at| Some(Start { at, is_test })).ok_or_else(|| CallFailed("GetItem: the item holds no time".to_owned()))
+        let start = time(&item, STARTED_AT).map(|at| Start { at, is_test });
+        let end = time(&item, ENDED_AT).map(|at| End { at });
+        if start.is_none() && end.is_none() {
+            return Err(CallFailed("GetItem: the item holds no time".to_owned()));
+        }
+        Ok(CallRecord { start, end })
     }
-}
 
-impl RememberStart for Aws {
-    async fn remember_start(&self, call: &str, start: Start, until: Timestamp) -> Result<(), CallFailed> {
-        let mut item = key(call, STARTED);
-        item.insert(STARTED_AT.to_owned(), AttributeValue::S(start.at.to_string()));
-        item.insert(IS_TEST.to_owned(), AttributeValue::Bool(start.is_test));
-        self.put(item, until).await
+    async fn remember_call(&self, call: &str, record: CallRecord, expires: Timestamp) -> Result<(), CallFailed> {
+        let mut request = self.update(call, STARTED, expires);
+        let mut expression = "SET #expires = :expires".to_owned();
+        if let Some(start) = record.start {
+            expression.push_str(", #started = :started, #test = :test");
+            request = request
+                .expression_attribute_names("#started", STARTED_AT)
+                .expression_attribute_names("#test", IS_TEST)
+                .expression_attribute_values(":started", AttributeValue::S(start.at.to_string()))
+                .expression_attribute_values(":test", AttributeValue::Bool(start.is_test));
+        }
+        if let Some(end) = record.end {
+            expression.push_str(", #ended = :ended");
+            request = request
+                .expression_attribute_names("#ended", ENDED_AT)
+                .expression_attribute_values(":ended", AttributeValue::S(end.at.to_string()));
+        }
+        made(request.update_expression(expression).send().await).map(drop)
     }
-}
 
-impl NoteLatest for Aws {
-    async fn note_latest(&self, at: Timestamp, until: Timestamp) -> Result<(), CallFailed> {
+    async fn note_latest(&self, at: Timestamp, expires: Timestamp) -> Result<(), CallFailed> {
         let mut item = key(LATEST.0, LATEST.1);
         item.insert(AT.to_owned(), AttributeValue::S(at.to_string()));
-        self.put(item, until).await
+        self.put(item, expires).await
     }
+
+    async fn count_unverified(&self, more: usize, now: Timestamp) -> Result<usize, CallFailed> {
+        let (hour, minute) = hour_and_minute(now);
+        let request = self
+            .update(UNVERIFIED, &hour.to_string(), now + COUNTS_LIVE)
+            .update_expression("ADD #minute :more SET #expires = :expires")
+            .expression_attribute_names("#minute", counted(minute))
+            .expression_attribute_values(":more", AttributeValue::N(more.to_string()))
+            .return_values(ReturnValue::AllNew);
+        let add = async { request.send().await.map_err(|error| failed("UpdateItem", &error)) };
+        let before =
+            async { if minute + 1 < MINUTES { self.get(UNVERIFIED, &(hour - 1).to_string()).await } else { Ok(None) } };
+        let (added, before) = tokio::try_join!(add, before)?;
+        let this_hour = added.attributes.unwrap_or_default();
+        let of = |item: &Item, minute: i64| -> usize {
+            item.get(&counted(minute)).and_then(|count| count.as_n().ok()?.parse().ok()).unwrap_or_default()
+        };
+        let first = minute + 1 - MINUTES;
+        let now: usize = (first.max(0)..=minute).map(|minute| of(&this_hour, minute)).sum();
+        let before: usize = before.map_or(0, |item| (first + 60..60).map(|minute| of(&item, minute)).sum());
+        Ok(now + before)
+    }
+
+    async fn claim_combined(&self, now: Timestamp) -> Result<bool, CallFailed> {
+        let (hour, minute) = hour_and_minute(now);
+        let request = self
+            .update(UNVERIFIED, &hour.to_string(), now + COUNTS_LIVE)
+            .update_expression("SET #claimed = :at, #expires = :expires")
+            .condition_expression("attribute_not_exists(#claimed)")
+            .expression_attribute_names("#claimed", format!("combined{minute}"))
+            .expression_attribute_values(":at", AttributeValue::S(now.to_string()));
+        made(request.send().await)
+    }
+}
+
+const COUNTS_LIVE: SignedDuration = SignedDuration::from_hours(2);
+
+/// Hours since 1970, and the minute of the hour.
+fn hour_and_minute(now: Timestamp) -> (i64, i64) {
+    let minutes = now.as_second().div_euclid(60);
+    (minutes.div_euclid(60), minutes.rem_euclid(60))
+}
+
+fn counted(minute: i64) -> String {
+    format!("minute{minute}")
+}
+
+fn content(text: &str) -> Option<Content> {
+    let (place, caller) = text.split_once('.')?;
+    Some(Content { place: place.to_owned(), caller: caller.to_owned() })
 }
 
 impl Publish for Aws {
@@ -287,7 +404,7 @@ mod tests {
                 "AWS_REGION" => "us-east-1",
                 other => other,
             };
-            Some(value.to_owned()).filter(|_| variable != "TEST_NUMBERS")
+            Some(value.to_owned()).filter(|_| !["TEST_NUMBERS", "ALLOW_OTHER_ENDPOINTS"].contains(&variable))
         }));
         let config = config.unwrap();
         let timeouts = TimeoutConfig::builder()

@@ -1,7 +1,7 @@
 //! What the template tells the function.
 
 use emergency_alert::{Settings, SettingsError};
-use graph_notifications::{ClientId, Policies, TenantId};
+use graph_notifications::{ClientId, Policies, TenantId, UnverifiedCalls};
 use graph_subscriptions::{AllowedHosts, LoginEndpoint};
 use lambda_edge::{
     environment::{Environment, SettingError},
@@ -17,6 +17,8 @@ pub struct Config {
     pub policies: Policies,
     /// Where Entra issues tokens and publishes its signing keys.
     pub login_endpoint: LoginEndpoint,
+    /// What becomes of items with one proof of their sender.
+    pub unverified_calls: UnverifiedCalls,
     /// How alerts read, and what is a test.
     pub alert_settings: Settings,
     /// The secret that holds the keyring.
@@ -41,7 +43,7 @@ impl Config {
     /// Reads the configuration from the function's environment.
     ///
     /// A second topic, test numbers, a time zone, a language or a map that cannot be used is set aside for none, none, UTC,
-    /// English and the usual map. The renewer refuses a deployment with it, but the receiver is updated before, and calls come in between.
+    /// English and the usual map, and an unknown word for unverified calls for alerts. The renewer refuses a deployment with it, but the receiver is updated before, and calls come in between.
     ///
     /// # Errors
     /// One sentence that names the template parameter which is wrong, of those that there is no doing without.
@@ -51,6 +53,10 @@ impl Config {
             .map_err(|error| SettingError::of_parameter("AllowOtherEndpoints", error))?;
         let mut set_aside = Vec::new();
         let alert_settings = alert_settings(environment, &mut set_aside)?;
+        let unverified_calls = unverified_calls(environment).unwrap_or_else(|error| {
+            set_aside.push(error);
+            UnverifiedCalls::default()
+        });
         let second_alert_topic = SecondTopic::read(environment).unwrap_or_else(|error| {
             set_aside.push(error);
             None
@@ -60,6 +66,7 @@ impl Config {
             policies: environment.parameter("POLICY_NAMES", "PolicyNames", |list| Policies::parse(list, tenant))?,
             login_endpoint: environment
                 .parameter("LOGIN_ENDPOINT", "LoginEndpoint", |text| LoginEndpoint::parse(text, hosts))?,
+            unverified_calls,
             alert_settings,
             keyring_secret_id: environment.text("KEYRING_SECRET_ID")?,
             state_table_name: environment.text("STATE_TABLE_NAME")?,
@@ -70,6 +77,17 @@ impl Config {
             function_name: environment.text("AWS_LAMBDA_FUNCTION_NAME")?,
             set_aside,
         })
+    }
+}
+
+fn unverified_calls(environment: &Environment<'_>) -> Result<UnverifiedCalls, SettingError> {
+    match environment.0("UNVERIFIED_CALLS").as_deref().map(str::trim) {
+        None | Some("" | "Alert") => Ok(UnverifiedCalls::Alert),
+        Some("Reject") => Ok(UnverifiedCalls::Reject),
+        Some(other) => {
+            let sentence = format!("the template parameter UnverifiedCalls is '{other}'; it must be Alert or Reject");
+            Err(SettingError::sentence(sentence))
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use lambda_edge::event::BusEvent;
 use serde_json::json;
 
-/// Longer texts in events are cut: a stranger may have written them.
+use crate::rejection::Rejected;
+
+/// Longer texts in events are cut: anybody may have written them.
 const LONGEST_TEXT: usize = 128;
 
 /// `Subscription Lifecycle`: what Graph says of a subscription. The renewer acts on it, in a way that a forger gains nothing
@@ -19,21 +21,23 @@ pub(crate) fn subscription_lifecycle(
     now: Timestamp,
 ) -> BusEvent {
     let detail = json!({
-        "tenantId": notification.origin.tenant,
-        "subscriptionId": notification.origin.subscription_id.as_deref().map(cut),
-        "lifecycleEvent": cut(&notification.event),
-        "subscriptionExpirationDateTime": notification.expires_at.as_deref().map(cut),
+        "tenantId": notification.origin.stated_ids().next(),
+        "subscriptionId": notification.origin.subscription_id.as_deref().map(identifier),
+        "lifecycleEvent": identifier(&notification.event),
+        "subscriptionExpirationDateTime": notification.expires_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok()),
         "clientStateMatches": client_state_matches,
         "receivedAt": now,
     });
     BusEvent { detail_type: "Subscription Lifecycle", detail: detail.to_string() }
 }
 
-/// `Notification Rejected`: an item raised no alert, and why.
-pub(crate) fn notification_rejected(reason: &str, origin: Option<&RejectedOrigin>, now: Timestamp) -> BusEvent {
+/// `Notification Rejected`: an item raised no alert, and why, in a word and in a sentence.
+pub(crate) fn notification_rejected(rejected: &Rejected, now: Timestamp) -> BusEvent {
+    let origin = rejected.origin.as_ref();
     let detail = json!({
-        "reason": reason,
-        "tenantId": origin.map(|origin| origin.tenant),
+        "reason": rejected.reason.word(),
+        "explanation": rejected.reason.to_string(),
+        "tenantId": origin.and_then(|origin| origin.tenant),
         "subscriptionId": origin.and_then(|origin| origin.subscription_id.clone()),
         "receivedAt": now,
     });
@@ -43,23 +47,25 @@ pub(crate) fn notification_rejected(reason: &str, origin: Option<&RejectedOrigin
 /// Where a rejected item claims to come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RejectedOrigin {
-    tenant: TenantId,
+    tenant: Option<TenantId>,
     subscription_id: Option<String>,
 }
 
 impl From<&Origin> for RejectedOrigin {
     fn from(origin: &Origin) -> Self {
-        Self { tenant: origin.tenant, subscription_id: origin.subscription_id.as_deref().map(cut) }
+        Self { tenant: origin.stated_ids().next(), subscription_id: origin.subscription_id.as_deref().map(identifier) }
     }
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(LONGEST_TEXT).collect()
+/// A text of identifiers' characters, and as many as fit: what anybody may have written must be inert wherever it is shown.
+fn identifier(text: &str) -> String {
+    let inert = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    text.chars().take(LONGEST_TEXT).map(inert).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use graph_notifications::{ChangeNotificationCollection, envelope::Item};
+    use graph_notifications::{ChangeNotificationCollection, authentication::Standing, envelope::Item};
     use serde_json::Value;
 
     use super::*;
@@ -81,12 +87,29 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_names_its_reason() {
-        let event = notification_rejected("TokenExpired", None, NOW);
+    fn a_rejection_says_why_in_a_word_and_in_a_sentence() {
+        let event = notification_rejected(&Rejected::malformed(Standing::Refuted), NOW);
         let detail: Value = serde_json::from_str(&event.detail).unwrap();
         assert_eq!(
             detail,
-            json!({"reason": "TokenExpired", "tenantId": null, "subscriptionId": null, "receivedAt": "2025-11-24T16:00:00Z"})
+            json!({"reason": "Malformed", "explanation": "the item is not an object", "tenantId": null,
+                "subscriptionId": null, "receivedAt": "2025-11-24T16:00:00Z"})
         );
+    }
+
+    #[test]
+    fn what_anybody_may_have_written_is_inert() {
+        let hostile = "https://evil.example/<b>\"@all\n\u{202e}";
+        let body = json!({"value": [{"subscriptionId": hostile, "lifecycleEvent": hostile,
+            "subscriptionExpirationDateTime": hostile}]});
+        let mut items = ChangeNotificationCollection::parse(body.to_string().as_bytes()).unwrap().items;
+        let Ok(Item::Lifecycle(notification)) = items.remove(0) else { panic!("a lifecycle notification") };
+        let rejected =
+            Rejected { origin: Some((&notification.origin).into()), ..Rejected::malformed(Standing::Refuted) };
+        for event in [subscription_lifecycle(&notification, false, NOW), notification_rejected(&rejected, NOW)] {
+            let detail: Value = serde_json::from_str(&event.detail).unwrap();
+            assert_eq!(detail["subscriptionId"], "https___evil_example__b___all__");
+            assert!(!event.detail.contains("evil.example"), "{}", event.detail);
+        }
     }
 }

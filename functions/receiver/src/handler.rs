@@ -1,21 +1,31 @@
 //! One request from beginning to end.
 
-use graph_notifications::{ChangeNotificationCollection, Probe, handshake::SuspiciousToken};
+use std::collections::HashMap;
+
+use emergency_alert::Alert;
+use graph_notifications::{
+    AuthenticNotification, ChangeNotificationCollection, ExaminedNotification, Probe,
+    authentication::{NotProven, Opened, Outcome},
+    handshake::SuspiciousToken,
+};
 use jiff::Timestamp;
 use lambda_edge::event::BusEvent;
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    authenticating::{Effort, Judge},
+    authenticate::{Effort, Examined, Examiner},
+    combine::{Waiting, publish_unverified},
     config::Config,
-    handing_over::{publish_new, put_events},
+    decode::Decoded,
+    dedup::{mark, note_latest, remember_calls},
     http::{Purpose, Request, Response},
     keyring_cache::KeyringCache,
     lifecycle,
     live_signing_keys::LiveSigningKeys,
     outside::Outside,
     probing,
-    remembering::{mark, note_latest, remember_starts},
+    publish::{HandedOver, publish_new, put_events},
+    rejection::{Reason, Rejected},
     schedule::Schedule,
     telemetry::{Tally, Voice},
 };
@@ -32,8 +42,18 @@ pub struct Receiver<O> {
     outside: O,
     keyring_cache: KeyringCache,
     signing_keys: LiveSigningKeys,
+    waiting: Waiting,
     voice: Voice,
     write_line: fn(&str),
+}
+
+/// A request's items by what is to become of them.
+#[derive(Default)]
+struct Sorted {
+    verified: Vec<AuthenticNotification>,
+    with_one_proof: Vec<AuthenticNotification>,
+    rejected: Vec<Rejected>,
+    undecided: usize,
 }
 
 impl<O: Outside> Receiver<O> {
@@ -41,7 +61,7 @@ impl<O: Outside> Receiver<O> {
     pub fn new(config: Config, outside: O, write_line: fn(&str)) -> Self {
         let keyring_cache = KeyringCache::new(config.keyring_secret_id.clone());
         let (signing_keys, voice) = (LiveSigningKeys::default(), Voice::new(config.policies.iter().count()));
-        Self { config, outside, keyring_cache, signing_keys, voice, write_line }
+        Self { config, outside, keyring_cache, signing_keys, waiting: Waiting::default(), voice, write_line }
     }
 
     /// Loads the keyring ahead of the first notification. A failure is left to that notification and does not count: Lambda may
@@ -95,7 +115,7 @@ impl<O: Outside> Receiver<O> {
 
     async fn receive(&self, collection: ChangeNotificationCollection, now: Timestamp) -> Response {
         let schedule = self.schedule();
-        let judge = Judge {
+        let examiner = Examiner {
             config: &self.config,
             outside: &self.outside,
             keyring_cache: &self.keyring_cache,
@@ -104,22 +124,39 @@ impl<O: Outside> Receiver<O> {
             schedule,
             effort: Effort::default(),
         };
-        let mut sorted = judge.sort(collection).await;
-        let read = judge.read(std::mem::take(&mut sorted.authentic), &sorted.keyring).await;
-        let handed_over = publish_new(read.alerts, &self.config, &self.outside, &schedule).await;
+        let mut examined = examiner.examine(collection).await;
+        let mut sorted = self.sort(&mut examined);
+        let keyring = examined.keyring.unwrap_or_default();
+        let mut told = HashMap::new();
 
-        let mut tally = Tally::new(sorted.undecided + read.undecided, sorted.lifecycle.len());
+        // What is verified goes out before the rest is even opened.
+        let verified = examiner.decode(std::mem::take(&mut sorted.verified), &keyring, schedule.read).await;
+        let alerts = sorted.take(verified);
+        let mut handed_over = publish_new(alerts, &self.config, &self.outside, &schedule, &mut told).await;
+        let later = schedule.for_unverified();
+        let unverified = examiner.decode(std::mem::take(&mut sorted.with_one_proof), &keyring, later.read).await;
+        let alerts = sorted.take(unverified);
+        let Self { config, outside, waiting, .. } = self;
+        handed_over.add(publish_unverified(alerts, config, outside, &later, waiting, &mut told, now).await);
+
+        let mut tally = Tally::new(
+            sorted.undecided + examined.lifecycle_undecided + handed_over.put_aside.len(),
+            examined.lifecycle.len(),
+        );
         tally.keyring_failures = self.keyring_cache.take_failures();
-        let calls: Vec<BusEvent> =
-            handed_over.published.iter().map(|outgoing| BusEvent::emergency_call(&outgoing.alert)).collect();
-        let lifecycle = lifecycle::events(&sorted.lifecycle, &self.voice, now);
+        let for_machines = handed_over.published.iter().chain(&handed_over.put_aside);
+        let calls: Vec<BusEvent> = for_machines
+            .filter(|outgoing| !outgoing.on_bus)
+            .map(|outgoing| BusEvent::emergency_call(&outgoing.alert))
+            .collect();
+        let lifecycle = lifecycle::events(&examined.lifecycle, &self.voice, now);
         let reports = tally.reject(&sorted.rejected, &self.voice, now);
         let strange = [lifecycle.strange, reports.on_strangers].concat();
         // Calls go by themselves: what strangers make us say must not stand in their way.
         let lifecycle_failed;
         (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, lifecycle_failed, _, _) = tokio::join!(
             mark(&handed_over.published, &self.outside, now, schedule.recorded),
-            remember_starts(&handed_over.published, &self.outside, now, schedule.recorded),
+            remember_calls(&handed_over.published, &self.outside, now, schedule.recorded),
             note_latest(&handed_over.published, &self.outside, now, schedule.recorded),
             put_events(&calls, &self.outside, schedule.recorded),
             put_events(&lifecycle.ours, &self.outside, schedule.recorded),
@@ -127,9 +164,59 @@ impl<O: Outside> Receiver<O> {
             put_events(&strange, &self.outside, schedule.recorded.min(Instant::now() + STRANGERS_WAIT)),
         );
         tally.lifecycle_failed = lifecycle_failed + lifecycle.left_out;
-        for line in tally.lines(&handed_over, &judge.effort, &self.config.function_name, now) {
+        for line in tally.lines(&handed_over, &examiner.effort, &self.config.function_name, now) {
             (self.write_line)(&line);
         }
         if tally.undecided > 0 || handed_over.failed > 0 { Response::unavailable() } else { Response::accepted() }
+    }
+
+    /// What is settled without opening an item is settled here.
+    fn sort(&self, examined: &mut Examined) -> Sorted {
+        let unverified = self.config.unverified_calls;
+        let mut sorted = Sorted::default();
+        sorted.rejected.resize(examined.malformed, Rejected::malformed(examined.token));
+        for item in std::mem::take(&mut examined.changes) {
+            let outcome = if examined.keyring.is_some() {
+                item.outcome_unopened(unverified)
+            } else {
+                Some(item.outcome(unverified, Opened::KeyringUnreadable))
+            };
+            match outcome {
+                Some(Outcome::Retry) => sorted.undecided += 1,
+                Some(Outcome::Ignored | Outcome::NotTold) => sorted.reject(&item),
+                _ => match item.proven() {
+                    Ok(item) if item.is_verified() => sorted.verified.push(item),
+                    Ok(item) => sorted.with_one_proof.push(item),
+                    Err(NotProven(item)) => sorted.reject(&item),
+                },
+            }
+        }
+        sorted
+    }
+}
+
+impl Sorted {
+    fn reject(&mut self, item: &ExaminedNotification) {
+        self.rejected.push(Rejected::examined(Reason::missing_proof(item), item));
+    }
+
+    /// Takes what came of opening items, and gives the alerts. The end of a call follows its start.
+    fn take(&mut self, decoded: Decoded) -> Vec<Alert> {
+        self.rejected.extend(decoded.not_told);
+        self.undecided += decoded.undecided;
+        let mut alerts = decoded.alerts;
+        alerts.sort_by_key(Alert::is_end);
+        alerts
+    }
+}
+
+impl HandedOver {
+    fn add(&mut self, other: Self) {
+        self.published.extend(other.published);
+        self.put_aside.extend(other.put_aside);
+        self.second_way += other.second_way;
+        self.duplicates += other.duplicates;
+        self.failed += other.failed;
+        self.lookups_failed += other.lookups_failed;
     }
 }

@@ -189,7 +189,7 @@ impl KeyringCache {
         let text = by(deadline, reader.read_keyring()).await.map_err(|error| self.unavailable(error.to_string()))?;
         let keyring = Keyring::from_json(&text).map_err(|error| self.unavailable(error.to_string()))?;
         // It would take every notification for a stranger's.
-        if keyring.client_states.is_empty() {
+        if keyring.known_client_states().is_empty() {
             return Err(self.unavailable("it holds no client state".to_owned()));
         }
         Ok(Held { keyring: Arc::new(keyring), read_at: now, asked_at: now, failed_at: None })

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
-mod authenticating;
+mod authenticate;
 pub mod aws;
 pub mod batch;
+mod combine;
 pub mod config;
+mod decode;
+pub mod dedup;
 mod events;
-mod handing_over;
 pub mod handler;
 pub mod http;
 pub mod keyring_cache;
@@ -14,10 +16,9 @@ mod limit;
 pub mod live_signing_keys;
 pub mod outside;
 mod probing;
-mod reading;
+mod publish;
 pub mod rehearsal;
 mod rejection;
-mod remembering;
 mod schedule;
 mod telemetry;
 

@@ -2,13 +2,16 @@
 //!
 //! None of them may wait for ever: the caller gives each a deadline and drops the future then.
 
-use emergency_alert::Start;
+use emergency_alert::{End, Start};
 use graph_notifications::TenantId;
 use jiff::Timestamp;
 use lambda_edge::{event::BusEvent, publication::Publication};
 use tokio::time::{Instant, timeout_at};
 
-use crate::live_signing_keys::FetchedKeys;
+use crate::{
+    dedup::{Content, Mark},
+    live_signing_keys::FetchedKeys,
+};
 
 /// A call to the outside failed. The text is for the log: it holds no secret and no personal data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,39 +50,48 @@ pub trait FetchSigningKeys {
     ) -> impl Future<Output = Result<FetchedKeys, CallFailed>>;
 }
 
-/// Looks up whether an alert was published: DynamoDB's `GetItem`.
-pub trait FindPublished {
-    /// Whether the alert with this hash is marked.
-    fn is_published(&self, hash: &str) -> impl Future<Output = Result<bool, CallFailed>>;
+/// What is remembered of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallRecord {
+    /// How it started.
+    pub start: Option<Start>,
+    /// When it ended.
+    pub end: Option<End>,
 }
 
-/// Marks an alert as published: DynamoDB's `PutItem`.
-pub trait MarkPublished {
-    /// Marks the alert with this hash until the given time.
-    fn mark_published(&self, hash: &str, until: Timestamp) -> impl Future<Output = Result<(), CallFailed>>;
-}
+/// What the receiver remembers from one delivery to the next: items of a `DynamoDB` table. Hashes stand for events and calls.
+pub trait StateTable {
+    /// What was told of the event with this hash.
+    fn find_mark(&self, hash: &str) -> impl Future<Output = Result<Option<Mark>, CallFailed>>;
 
-/// Looks up how a call started: DynamoDB's `GetItem`.
-pub trait FindStart {
-    /// The start of the call with this hash, if that is remembered.
-    fn find_start(&self, call: &str) -> impl Future<Output = Result<Option<Start>, CallFailed>>;
-}
-
-/// Remembers how a call started: DynamoDB's `PutItem`.
-pub trait RememberStart {
-    /// Remembers the start of the call with this hash until the given time.
-    fn remember_start(
+    /// Adds to what was told of an event; what others add meanwhile stays.
+    fn mark(
         &self,
-        call: &str,
-        start: Start,
+        hash: &str,
+        verified: bool,
+        content: &Content,
         until: Timestamp,
     ) -> impl Future<Output = Result<(), CallFailed>>;
-}
 
-/// Notes that Microsoft reports calls: DynamoDB's `PutItem`.
-pub trait NoteLatest {
-    /// Keeps when the latest authentic notification came, until the given time.
+    /// What is remembered of the call with this hash.
+    fn find_call(&self, call: &str) -> impl Future<Output = Result<CallRecord, CallFailed>>;
+
+    /// Remembers the start or the end of a call; the other stays as it is.
+    fn remember_call(
+        &self,
+        call: &str,
+        record: CallRecord,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<(), CallFailed>>;
+
+    /// Keeps when the latest verified notification came.
     fn note_latest(&self, at: Timestamp, until: Timestamp) -> impl Future<Output = Result<(), CallFailed>>;
+
+    /// Counts so many unverified alerts more. Gives how many there were in the last ten minutes, these included.
+    fn count_unverified(&self, more: usize, now: Timestamp) -> impl Future<Output = Result<usize, CallFailed>>;
+
+    /// Claims this minute's combined message of unverified alerts. Gives whether nobody else has.
+    fn claim_combined(&self, now: Timestamp) -> impl Future<Output = Result<bool, CallFailed>>;
 }
 
 /// Publishes to a topic: SNS's `Publish` and `PublishBatch`.
@@ -95,28 +107,6 @@ pub trait PutEvents {
 }
 
 /// Everything outside.
-pub trait Outside:
-    ReadKeyring
-    + FetchSigningKeys
-    + FindPublished
-    + FindStart
-    + MarkPublished
-    + RememberStart
-    + NoteLatest
-    + Publish
-    + PutEvents
-{
-}
+pub trait Outside: ReadKeyring + FetchSigningKeys + StateTable + Publish + PutEvents {}
 
-impl<T> Outside for T where
-    T: ReadKeyring
-        + FetchSigningKeys
-        + FindPublished
-        + FindStart
-        + MarkPublished
-        + RememberStart
-        + NoteLatest
-        + Publish
-        + PutEvents
-{
-}
+impl<T> Outside for T where T: ReadKeyring + FetchSigningKeys + StateTable + Publish + PutEvents {}

@@ -1,81 +1,107 @@
-//! Why an item raises no alert, in one word for metrics and events and one sentence for the log.
+//! Why an item raises no alert, in one word for metrics and events and one sentence for people.
 
-use graph_notifications::{authentication::NotOurs, envelope::MalformedItem, validation_token::TokenError};
+use graph_notifications::{
+    ExaminedNotification,
+    authentication::{ClientStateRefuted, Proof, Standing, TokenRefuted},
+    envelope::{MalformedItem, Origin},
+    validation_token::TokenError,
+};
+
+use crate::events::RejectedOrigin;
 
 /// Why an item raises no alert. Its sender never learns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub(crate) enum Rejection {
-    #[error("the item is malformed")]
-    Malformed,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Reason {
     #[error(transparent)]
-    NotOurs(#[from] NotOurs),
-    #[error("Microsoft vouches for the item's tenant, and its client state is none of ours")]
-    VouchedFor,
-    #[error("the request has no validation token")]
-    NoValidationToken,
-    #[error("no validation token covers the item's tenant")]
-    NotCovered,
+    Malformed(MalformedItem),
     #[error(transparent)]
-    Token(#[from] TokenError),
+    ClientState(ClientStateRefuted),
+    #[error(transparent)]
+    Token(TokenRefuted),
+    #[error("one proof of the item's sender holds, and no key of ours opens it")]
+    NotOpened,
 }
 
-/// What a rejection says of who sent the item. Operations must learn of all but strangers: either it is Graph, and something is set
-/// up wrongly, or a secret has leaked.
+/// What a rejection says of who sent the item. Operations must learn of all but unauthenticated senders: either it is Graph,
+/// and something is set up wrongly, or a secret has leaked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suspicion {
     /// Anybody.
-    Stranger,
+    Unauthenticated,
     /// It knew a client state of ours.
     KnowsClientState,
     /// It has a valid validation token, made for our app.
     HasToken,
 }
 
-impl From<MalformedItem> for Rejection {
-    fn from(_: MalformedItem) -> Self {
-        Self::Malformed
+/// An item that raised no alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejected {
+    pub(crate) reason: Reason,
+    pub(crate) suspicion: Suspicion,
+    /// Where the item claims to come from, if it is an item.
+    pub(crate) origin: Option<RejectedOrigin>,
+}
+
+impl Rejected {
+    /// An item that was examined.
+    pub(crate) fn examined(reason: Reason, item: &ExaminedNotification) -> Self {
+        let suspicion = match (item.token().standing(), item.client_state().standing()) {
+            (Standing::Proven, _) => Suspicion::HasToken,
+            (_, Standing::Proven) => Suspicion::KnowsClientState,
+            _ => Suspicion::Unauthenticated,
+        };
+        let origin: &Origin = &item.notification().origin;
+        Self { reason, suspicion, origin: Some(origin.into()) }
+    }
+
+    /// An item that is no object, in a request whose best token stands like this.
+    pub(crate) fn malformed(token: Standing) -> Self {
+        let suspicion = if token == Standing::Proven { Suspicion::HasToken } else { Suspicion::Unauthenticated };
+        Self { reason: Reason::Malformed(MalformedItem), suspicion, origin: None }
     }
 }
 
-impl Rejection {
-    /// What it says of its sender.
-    pub(crate) fn suspicion(self) -> Suspicion {
-        match self {
-            Self::Malformed | Self::NotOurs(NotOurs::Tenant | NotOurs::NoClientState | NotOurs::ClientState) => {
-                Suspicion::Stranger
-            }
-            Self::VouchedFor => Suspicion::HasToken,
-            Self::NotOurs(NotOurs::Resource | NotOurs::Policy)
-            | Self::NoValidationToken
-            | Self::NotCovered
-            | Self::Token(_) => Suspicion::KnowsClientState,
+impl Reason {
+    /// The proof that an item lacks; the client state's if it lacks both.
+    pub(crate) fn missing_proof(item: &ExaminedNotification) -> Self {
+        match (item.token(), item.client_state()) {
+            (_, Proof::Refuted(reason)) => Self::ClientState(*reason),
+            (Proof::Refuted(reason), _) => Self::Token(*reason),
+            _ => Self::NotOpened,
         }
     }
 
     /// The word: stable, since alarms and dashboards are built on it.
-    pub(crate) fn word(self) -> String {
+    pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Malformed => "Malformed".to_owned(),
-            Self::NotOurs(NotOurs::NoClientState) => "ClientStateMissing".to_owned(),
-            Self::NotOurs(NotOurs::ClientState) | Self::VouchedFor => "ClientStateWrong".to_owned(),
-            Self::NotOurs(reason) => format!("{reason:?}NotConfigured"),
-            Self::NoValidationToken => "ValidationTokenMissing".to_owned(),
-            Self::NotCovered => "TenantNotCovered".to_owned(),
-            Self::Token(reason) => format!("Token{reason:?}"),
+            Self::Malformed(_) => "Malformed",
+            Self::ClientState(ClientStateRefuted::Missing) => "ClientStateMissing",
+            Self::ClientState(ClientStateRefuted::Unknown) => "ClientStateWrong",
+            Self::Token(TokenRefuted::Missing) => "ValidationTokenMissing",
+            Self::Token(TokenRefuted::OtherTenant) => "TenantNotCovered",
+            Self::Token(TokenRefuted::Invalid(error)) => token_word(error),
+            Self::NotOpened => "NotOpened",
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_reason_has_its_word() {
-        assert_eq!(Rejection::from(MalformedItem::NotAnObject).word(), "Malformed");
-        assert_eq!(Rejection::NotOurs(NotOurs::Tenant).word(), "TenantNotConfigured");
-        assert_eq!(Rejection::NotOurs(NotOurs::ClientState).word(), "ClientStateWrong");
-        assert_eq!(Rejection::Token(TokenError::Expired).word(), "TokenExpired");
-        assert_eq!(Rejection::NoValidationToken.word(), "ValidationTokenMissing");
+fn token_word(error: TokenError) -> &'static str {
+    match error {
+        TokenError::NotAToken => "TokenNotAToken",
+        TokenError::Header => "TokenHeader",
+        TokenError::Algorithm => "TokenAlgorithm",
+        TokenError::CriticalHeader => "TokenCriticalHeader",
+        TokenError::Claims => "TokenClaims",
+        TokenError::Version => "TokenVersion",
+        TokenError::Tenant => "TokenTenant",
+        TokenError::Issuer => "TokenIssuer",
+        TokenError::Audience => "TokenAudience",
+        TokenError::Publisher => "TokenPublisher",
+        TokenError::Expired => "TokenExpired",
+        TokenError::NotYetValid => "TokenNotYetValid",
+        TokenError::UnknownKey => "TokenUnknownKey",
+        TokenError::KeyIssuer => "TokenKeyIssuer",
+        TokenError::Signature => "TokenSignature",
     }
 }

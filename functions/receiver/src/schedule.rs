@@ -13,8 +13,10 @@ pub(crate) struct Schedule {
     pub(crate) keyring: Instant,
     /// Every item is authentic or not, and what reading needs is at hand.
     pub(crate) authenticated: Instant,
-    /// Items are read. What takes longer, hundreds of calls in one request, is left to Graph's retry.
+    /// Verified items are read. What takes longer, hundreds of calls in one request, is left to Graph's retry.
     pub(crate) read: Instant,
+    /// Items with one proof are read, after the verified ones were published.
+    pub(crate) unverified_read: Instant,
     /// Duplicates are known, however late it was begun to look them up.
     deduplicated: Instant,
     /// The home Region has had its time: what it did not take goes the second way.
@@ -31,6 +33,12 @@ impl Schedule {
         self.deduplicated.min(now + LOOKUP)
     }
 
+    /// The same for items with one proof, which come later.
+    pub(crate) fn for_unverified(self) -> Self {
+        let later = self.unverified_read.saturating_duration_since(self.read);
+        Self { read: self.unverified_read, deduplicated: self.deduplicated + later, ..self }
+    }
+
     /// The schedule of an invocation that starts now. What leads to another Region begins with a connection there, so a second
     /// way has over half a second of its own, at the cost of all that comes before.
     pub(crate) fn starting(start: Instant, second_way: bool) -> Self {
@@ -40,6 +48,7 @@ impl Schedule {
                 keyring: at(800),
                 authenticated: at(1200),
                 read: at(1250),
+                unverified_read: at(1400),
                 deduplicated: at(1350),
                 published_at_home: at(1720),
                 published: at(2280),
@@ -50,6 +59,7 @@ impl Schedule {
                 keyring: at(800),
                 authenticated: at(1300),
                 read: at(1400),
+                unverified_read: at(1700),
                 deduplicated: at(1600),
                 published_at_home: at(2200),
                 published: at(2200),

@@ -12,11 +12,11 @@ use lambda_edge::{
 };
 
 use crate::{
-    authenticating::Effort,
-    events::{RejectedOrigin, notification_rejected},
-    handing_over::HandedOver,
+    authenticate::Effort,
+    events::notification_rejected,
     limit::PerMinute,
-    rejection::{Rejection, Suspicion},
+    publish::HandedOver,
+    rejection::{Rejected, Suspicion},
 };
 
 /// How many rejected items of one request are logged and put on the bus; the metric counts all.
@@ -59,8 +59,10 @@ impl Voice {
         self.strangers.take(now)
     }
 
-    fn is_left_for(&self, reason: Rejection, now: Timestamp) -> bool {
-        if reason.suspicion() == Suspicion::Stranger { self.strangers.take(now) } else { self.acquaintances.take(now) }
+    fn is_left_for(&self, rejected: &Rejected, now: Timestamp) -> bool {
+        let limit =
+            if rejected.suspicion == Suspicion::Unauthenticated { &self.strangers } else { &self.acquaintances };
+        limit.take(now)
     }
 }
 
@@ -86,7 +88,7 @@ pub(crate) struct Tally {
     lifecycle: usize,
     rejected_with_client_state: usize,
     rejected_with_token: usize,
-    rejected: BTreeMap<String, usize>,
+    rejected: BTreeMap<&'static str, usize>,
 }
 
 impl Tally {
@@ -96,32 +98,28 @@ impl Tally {
     }
 
     /// Counts and logs rejected items. Gives events for the first of them.
-    pub(crate) fn reject(
-        &mut self,
-        rejected: &[(Rejection, Option<RejectedOrigin>)],
-        voice: &Voice,
-        now: Timestamp,
-    ) -> Reports {
+    pub(crate) fn reject(&mut self, rejected: &[Rejected], voice: &Voice, now: Timestamp) -> Reports {
         let mut reports = Reports::default();
         // Once there is none left, thousands of items need not ask.
         let (mut left_for_strangers, mut left_for_acquaintances) = (true, true);
-        let is_stranger = |reason: &Rejection| reason.suspicion() == Suspicion::Stranger;
-        let who = |strangers: bool| rejected.iter().filter(move |(reason, _)| is_stranger(reason) == strangers);
-        for (reason, origin) in who(false).chain(who(true)) {
-            let word = reason.word();
-            self.rejected_with_client_state += usize::from(reason.suspicion() == Suspicion::KnowsClientState);
-            self.rejected_with_token += usize::from(reason.suspicion() == Suspicion::HasToken);
+        let is_stranger = |rejected: &&Rejected| rejected.suspicion == Suspicion::Unauthenticated;
+        let (strangers, acquaintances): (Vec<_>, Vec<_>) = rejected.iter().partition(is_stranger);
+        for rejected in acquaintances.into_iter().chain(strangers) {
+            let word = rejected.reason.word();
+            self.rejected_with_client_state += usize::from(rejected.suspicion == Suspicion::KnowsClientState);
+            self.rejected_with_token += usize::from(rejected.suspicion == Suspicion::HasToken);
             let reported = reports.on_acquaintances.len() + reports.on_strangers.len();
-            let (left, events) = if is_stranger(reason) {
+            let (left, events) = if is_stranger(&rejected) {
                 (&mut left_for_strangers, &mut reports.on_strangers)
             } else {
                 (&mut left_for_acquaintances, &mut reports.on_acquaintances)
             };
             if reported < REJECTIONS_REPORTED && *left {
-                *left = voice.is_left_for(*reason, now);
+                *left = voice.is_left_for(rejected, now);
                 if *left {
-                    tracing::warn!(reason = word, ?origin, "rejected an item: {reason}");
-                    events.push(notification_rejected(&word, origin.as_ref(), now));
+                    let origin = rejected.origin.as_ref();
+                    tracing::warn!(reason = word, ?origin, "rejected an item: {}", rejected.reason);
+                    events.push(notification_rejected(rejected, now));
                 }
             }
             *self.rejected.entry(word).or_default() += 1;
@@ -168,7 +166,9 @@ impl Tally {
             metrics = metrics.with(name, Unit::Count, value);
         }
         // A call cannot come from the future: the clocks differ. CloudWatch takes at most 100 values from a line.
-        let ages = published.iter().filter_map(|outgoing| outgoing.alert.document().age_seconds);
+        // When an unverified one happened is anybody's guess.
+        let verified = published.iter().filter(|outgoing| outgoing.alert.is_verified());
+        let ages = verified.filter_map(|outgoing| outgoing.alert.document().age_seconds);
         let ages: Vec<i64> = ages.map(|age| age.max(0)).take(100).collect();
         if !ages.is_empty() {
             metrics = metrics.with("AlertAgeSeconds", Unit::Seconds, ages);

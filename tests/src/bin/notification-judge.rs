@@ -3,27 +3,29 @@
 //! Each line of standard input is a JSON object, and each gets one line of JSON on standard output:
 //!
 //! ```json
-//! {"body": "…", "keyring": "…", "clientId": "…", "tenantId": "…", "policyNames": "…", "loginEndpoint": "…", "now": 1764000000}
-//! {"ok": true, "items": [{"verdict": "accepted", "reason": null, "resource": "…"}]}
+//! {"body": "…", "keyring": "…", "clientId": "…", "tenantId": "…", "policyNames": "…", "loginEndpoint": "…", "now": 1764000000,
+//!  "unverifiedCalls": "Alert"}
+//! {"ok": true, "items": [{"verdict": "verified", "reason": null, "resource": "…"}]}
 //! ```
 //!
 //! A member that a line leaves out is that of the line before; only `body` must always be there. `now` is in seconds since
 //! 1970, `keyring` the keyring's text, `resource` the decrypted bytes in base64. `ok` is false for what is no notification
-//! at all. The verdicts: `accepted`, `degraded` (authentic, but the content cannot be read), `rejected`, `lifecycle` and
-//! `malformed`.
+//! at all. The verdicts are the outcomes of the table in `graph_notifications::authentication`, `verified`,
+//! `verifiedWithoutDetails`, `unverified`, `notTold` and `ignored`, and besides `lifecycle` (it knows a client state),
+//! `lifecycleUnknown` and `malformed`.
 //!
-//! The keyring's signing keys count as freshly fetched: a token under a key that is not among them vouches for nothing.
+//! The keyring's signing keys count as freshly fetched: a token under a key that is not among them is refuted.
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use graph_notifications::authentication::RecognisedNotification;
+use graph_notifications::authentication::{
+    ExaminedNotification, Opened, Outcome, Proof, TokenVerdicts, UnverifiedCalls,
+};
 use graph_notifications::envelope::{ChangeNotification, Item, LifecycleNotification, MalformedItem};
 use graph_notifications::validation_token::{Requirements, TokenError};
-use graph_notifications::{
-    ChangeNotificationCollection, CheckedToken, ClientId, Keyring, Policies, SigningKeys, TenantId, ValidToken,
-};
+use graph_notifications::{ChangeNotificationCollection, ClientId, Keyring, Policies, SigningKeys, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +59,22 @@ struct Settings {
     policy_names: Option<String>,
     login_endpoint: Option<String>,
     now: Option<i64>,
+    unverified_calls: Option<Mode>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Mode {
+    Alert,
+    Reject,
+}
+
+impl From<Mode> for UnverifiedCalls {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Alert => Self::Alert,
+            Mode::Reject => Self::Reject,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -72,13 +90,16 @@ struct Opinion {
     resource: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 enum Verdict {
-    Accepted,
-    Degraded,
-    Rejected,
+    Verified,
+    VerifiedWithoutDetails,
+    Unverified,
+    NotTold,
+    Ignored,
     Lifecycle,
+    LifecycleUnknown,
     Malformed,
 }
 
@@ -87,8 +108,8 @@ impl Opinion {
         Self { verdict, reason: reason.map(ToString::to_string), resource: None }
     }
 
-    fn accepted(resource: &[u8]) -> Self {
-        Self { verdict: Verdict::Accepted, reason: None, resource: Some(BASE64_STANDARD.encode(resource)) }
+    fn told(verdict: Verdict, reason: Option<&dyn ToString>, resource: &[u8]) -> Self {
+        Self { resource: Some(BASE64_STANDARD.encode(resource)), ..Self::new(verdict, reason) }
     }
 }
 
@@ -100,6 +121,7 @@ struct Receiver {
     policies: Policies,
     login_endpoint: String,
     now: Timestamp,
+    unverified: UnverifiedCalls,
 }
 
 impl Receiver {
@@ -115,6 +137,9 @@ impl Receiver {
         if let Some(second) = settings.now {
             receiver.now = Timestamp::from_second(second)?;
         }
+        if let Some(mode) = settings.unverified_calls {
+            receiver.unverified = mode.into();
+        }
         receiver.client_id = settings.client_id.unwrap_or(receiver.client_id);
         receiver.login_endpoint = settings.login_endpoint.unwrap_or(receiver.login_endpoint);
         Ok(receiver)
@@ -129,6 +154,7 @@ impl Receiver {
             policies: Policies::parse(&settings.policy_names.ok_or("the first line lacks policyNames")?, tenant_id)?,
             login_endpoint: settings.login_endpoint.ok_or("the first line lacks loginEndpoint")?,
             now: Timestamp::from_second(settings.now.ok_or("the first line lacks now")?)?,
+            unverified: settings.unverified_calls.map(Into::into).unwrap_or_default(),
         })
     }
 
@@ -136,12 +162,12 @@ impl Receiver {
         let Ok(collection) = ChangeNotificationCollection::parse(body) else {
             return Answer { ok: false, items: Vec::new() };
         };
-        let tokens: Vec<_> = collection.validation_tokens.iter().map(|token| self.verify(token)).collect();
+        let tokens = self.verdicts(&collection.validation_tokens);
         let items = collection.items.into_iter().map(|item| self.judge_item(item, &tokens)).collect();
         Answer { ok: true, items }
     }
 
-    fn verify(&self, token: &str) -> Result<ValidToken, TokenError> {
+    fn verdicts(&self, tokens: &[String]) -> TokenVerdicts {
         let requirements = Requirements {
             client_id: self.client_id,
             policies: &self.policies,
@@ -151,10 +177,14 @@ impl Receiver {
         };
         let none = SigningKeys { fetched_at: self.now, keys: Vec::new() };
         let keys = self.keyring.signing_keys.as_ref().unwrap_or(&none);
-        CheckedToken::check(token, &requirements)?.verify(keys, &self.policies)
+        let mut verdicts = TokenVerdicts::by_keys(tokens.iter().map(String::as_str), &requirements, keys);
+        for tenant in verdicts.undecided() {
+            verdicts.set(tenant, Proof::Refuted(TokenError::UnknownKey));
+        }
+        verdicts
     }
 
-    fn judge_item(&self, item: Result<Item, MalformedItem>, tokens: &[Result<ValidToken, TokenError>]) -> Opinion {
+    fn judge_item(&self, item: Result<Item, MalformedItem>, tokens: &TokenVerdicts) -> Opinion {
         match item {
             Err(reason) => Opinion::new(Verdict::Malformed, Some(&reason)),
             Ok(Item::Lifecycle(notification)) => self.judge_lifecycle(&notification),
@@ -163,34 +193,44 @@ impl Receiver {
     }
 
     fn judge_lifecycle(&self, notification: &LifecycleNotification) -> Opinion {
-        match notification.check(&self.policies, &self.keyring.client_states) {
-            Ok(()) => Opinion::new(Verdict::Lifecycle, None),
-            Err(reason) => Opinion::new(Verdict::Rejected, Some(&reason)),
+        match notification.client_state_proof(self.keyring.known_client_states(), &self.policies) {
+            Proof::Refuted(reason) => Opinion::new(Verdict::LifecycleUnknown, Some(&reason)),
+            Proof::Proven(_) | Proof::Undecided => Opinion::new(Verdict::Lifecycle, None),
         }
     }
 
-    fn judge_change(&self, notification: ChangeNotification, tokens: &[Result<ValidToken, TokenError>]) -> Opinion {
-        let recognised =
-            match RecognisedNotification::recognise(notification, &self.policies, &self.keyring.client_states) {
-                Ok(recognised) => recognised,
-                Err((reason, _)) => return Opinion::new(Verdict::Rejected, Some(&reason)),
-            };
-        let valid = tokens.iter().filter_map(|token| token.as_ref().ok());
-        let Some(token) = valid.copied().find(|token| token.tenant() == recognised.tenant()) else {
-            return Opinion::new(Verdict::Rejected, Some(&why_not_covered(tokens)));
-        };
-        let authentic = match recognised.authenticate(token) {
+    fn judge_change(&self, notification: ChangeNotification, tokens: &TokenVerdicts) -> Opinion {
+        let examined =
+            ExaminedNotification::examine(notification, tokens, &self.keyring, &self.policies, self.unverified);
+        let authentic = match examined.proven() {
             Ok(authentic) => authentic,
-            Err(reason) => return Opinion::new(Verdict::Rejected, Some(&reason)),
+            Err(examined) => return Opinion::new(Verdict::Ignored, Some(&missing(&examined.0))),
         };
-        match authentic.decrypt(&self.keyring) {
-            Ok(resource) => Opinion::accepted(resource.as_bytes()),
-            Err(reason) => Opinion::new(Verdict::Degraded, Some(&reason)),
+        let decrypted = authentic.decrypt(&self.keyring);
+        let opened = if decrypted.is_ok() { Opened::Yes } else { Opened::No };
+        let verdict = match authentic.examined().outcome(self.unverified, opened) {
+            Outcome::Verified => Verdict::Verified,
+            Outcome::VerifiedWithoutDetails => Verdict::VerifiedWithoutDetails,
+            Outcome::Unverified => Verdict::Unverified,
+            Outcome::NotTold | Outcome::Retry => Verdict::NotTold,
+            Outcome::Ignored => Verdict::Ignored,
+        };
+        match (verdict, decrypted) {
+            (Verdict::Verified, Ok(resource)) => Opinion::told(verdict, None, resource.as_bytes()),
+            (Verdict::Unverified, Ok(resource)) => {
+                Opinion::told(verdict, Some(&missing(authentic.examined())), resource.as_bytes())
+            }
+            (_, Ok(_)) => Opinion::new(verdict, Some(&missing(authentic.examined()))),
+            (_, Err(reason)) => Opinion::new(verdict, Some(&reason)),
         }
     }
 }
 
-fn why_not_covered(tokens: &[Result<ValidToken, TokenError>]) -> String {
-    let failure = tokens.iter().find_map(|token| token.as_ref().err());
-    failure.map_or_else(|| "no validation token covers the item's tenant".to_owned(), ToString::to_string)
+/// Why a proof is missing; the client state's if both are.
+fn missing(examined: &ExaminedNotification) -> String {
+    match (examined.client_state(), examined.token()) {
+        (Proof::Refuted(reason), _) => reason.to_string(),
+        (_, Proof::Refuted(reason)) => reason.to_string(),
+        _ => String::new(),
+    }
 }

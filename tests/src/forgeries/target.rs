@@ -81,6 +81,7 @@ impl Target {
             "CLIENT_ID": CLIENT,
             "POLICY_NAMES": format!("{POLICY},{OTHER_TENANT}/{OTHER_POLICY}"),
             "LOGIN_ENDPOINT": self.login_endpoint,
+            "UNVERIFIED_CALLS": "Reject",
         })
     }
 

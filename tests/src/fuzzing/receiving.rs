@@ -122,7 +122,8 @@ pub fn request(data: &[u8]) {
         let world = World::new(stage, &stage.keyring_without_tokens);
         let response = world.handle(request);
         assert!(world.surroundings.published.borrow().is_empty(), "a forgery raised an alert");
-        assert!(world.surroundings.marks.borrow().is_empty() && world.surroundings.starts.borrow().is_empty());
+        let table = &world.surroundings.table;
+        assert!(table.marks.borrow().is_empty() && table.calls.borrow().is_empty());
         for event in world.surroundings.events.borrow().iter() {
             assert!(event.detail_type != "Emergency Call", "a forgery is on the bus as a call");
             let mut detail: Value = serde_json::from_str(&event.detail).expect("an event's detail is JSON");
@@ -197,6 +198,6 @@ pub fn sealed_document(data: &[u8]) {
         let calls: Vec<_> = events.iter().filter(|event| event.detail_type == "Emergency Call").collect();
         assert_eq!(calls.len(), 1);
         assert_eq!(serde_json::from_str::<Value>(&calls[0].detail).expect("JSON"), document);
-        assert_eq!(world.surroundings.marks.borrow().len(), 1);
+        assert_eq!(world.surroundings.table.marks.borrow().len(), 1);
     });
 }

@@ -4,14 +4,11 @@ use std::{cell::RefCell, collections::HashMap, rc::Weak};
 
 use ::receiver::{
     Config, Receiver,
+    dedup::{Content, Mark},
     live_signing_keys::FetchedKeys,
-    outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
-        ReadKeyring, RememberStart,
-    },
+    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use emergency_alert::Start;
 use graph_notifications::{Policies, SigningKeys, TenantId};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
@@ -229,33 +226,34 @@ impl FetchSigningKeys for Outside {
     }
 }
 
-impl FindPublished for Outside {
-    async fn is_published(&self, _: &str) -> Result<bool, CallFailed> {
-        self.table(|_| false)
-    }
-}
-
-impl MarkPublished for Outside {
-    async fn mark_published(&self, _: &str, _: Timestamp) -> Result<(), CallFailed> {
-        self.table(|_| ())
-    }
-}
-
-impl FindStart for Outside {
-    async fn find_start(&self, _: &str) -> Result<Option<Start>, CallFailed> {
+/// It remembers nothing: each call that is reported counts.
+impl StateTable for Outside {
+    async fn find_mark(&self, _: &str) -> Result<Option<Mark>, CallFailed> {
         self.table(|_| None)
     }
-}
 
-impl RememberStart for Outside {
-    async fn remember_start(&self, _: &str, _: Start, _: Timestamp) -> Result<(), CallFailed> {
+    async fn mark(&self, _: &str, _: bool, _: &Content, _: Timestamp) -> Result<(), CallFailed> {
         self.table(|_| ())
     }
-}
 
-impl NoteLatest for Outside {
+    async fn find_call(&self, _: &str) -> Result<CallRecord, CallFailed> {
+        self.table(|_| CallRecord::default())
+    }
+
+    async fn remember_call(&self, _: &str, _: CallRecord, _: Timestamp) -> Result<(), CallFailed> {
+        self.table(|_| ())
+    }
+
     async fn note_latest(&self, at: Timestamp, _: Timestamp) -> Result<(), CallFailed> {
         self.table(|state| state.latest_notification = Some(at))
+    }
+
+    async fn count_unverified(&self, more: usize, _: Timestamp) -> Result<usize, CallFailed> {
+        self.table(|_| more)
+    }
+
+    async fn claim_combined(&self, _: Timestamp) -> Result<bool, CallFailed> {
+        self.table(|_| true)
     }
 }
 

@@ -9,10 +9,10 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State as Extract};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use graph_notifications::authentication::RecognisedNotification;
+use graph_notifications::authentication::{ExaminedNotification, Proof, TokenVerdicts, UnverifiedCalls};
 use graph_notifications::envelope::Item;
-use graph_notifications::validation_token::{Requirements, TokenError};
-use graph_notifications::{ChangeNotificationCollection, CheckedToken, Keyring, SigningKeys, handshake};
+use graph_notifications::validation_token::Requirements;
+use graph_notifications::{ChangeNotificationCollection, Keyring, SigningKeys, handshake};
 use tokio::task::JoinSet;
 
 /// What was posted last.
@@ -70,15 +70,17 @@ pub(super) fn read(
     let Some(Ok(Item::Change(notification))) = collection.items.into_iter().next() else {
         return Err(unread(&"the notification holds no call"));
     };
-    let recognised = RecognisedNotification::recognise(notification, requirements.policies, &keyring.client_states)
-        .map_err(|(reason, _)| unread(&reason))?;
-    let token = collection.validation_tokens.first().ok_or_else(|| unread(&"no validation token came with it"))?;
-    let token = CheckedToken::check(token, requirements).map_err(|error| unread(&error))?;
-    let token = token.verify(signing_keys, requirements.policies).map_err(|error| match error {
-        TokenError::UnknownKey => Unread::UnknownSigningKey,
-        other => unread(&other),
-    })?;
-    let authentic = recognised.authenticate(token).map_err(|error| unread(&error))?;
+    let tokens = collection.validation_tokens.iter().map(String::as_str);
+    let tokens = TokenVerdicts::by_keys(tokens, requirements, signing_keys);
+    let policies = requirements.policies;
+    let examined = ExaminedNotification::examine(notification, &tokens, keyring, policies, UnverifiedCalls::Alert);
+    match (examined.token(), examined.client_state()) {
+        (_, Proof::Refuted(reason)) => return Err(unread(reason)),
+        (Proof::Refuted(reason), _) => return Err(unread(reason)),
+        (Proof::Undecided, _) => return Err(Unread::UnknownSigningKey),
+        (Proof::Proven(_), _) => {}
+    }
+    let authentic = examined.proven().map_err(|_| unread(&"nothing proves the notification's sender"))?;
     authentic.decrypt(keyring).map(|_| ()).map_err(|error| unread(&error))
 }
 

@@ -214,9 +214,7 @@ fn service(call: Call) -> Option<Service> {
     match call {
         Call::ReadKeyring => Some(Service::SecretsManager),
         Call::FetchSigningKeys => Some(Service::Entra),
-        Call::FindPublished | Call::MarkPublished | Call::FindStart | Call::RememberStart | Call::NoteLatest => {
-            Some(Service::DynamoDb)
-        }
+        Call::StateTable => Some(Service::DynamoDb),
         Call::Publish => Some(Service::Sns),
         Call::PutEvents => Some(Service::EventBridge),
         Call::PublishElsewhere => None,

@@ -10,7 +10,7 @@ use crate::support::{self, CLIENT_STATE, Call, Fault, TENANT, World};
 async fn count(world: &World, probe: &Value) -> String {
     let before = if world.order().is_empty() { 0 } else { world.lines().len() };
     assert_eq!(world.answer(&probe.to_string()).await, Response::accepted(), "{probe}");
-    assert!(world.published().is_empty() && world.marks().is_empty() && world.starts().is_empty(), "{probe}");
+    assert!(world.published().is_empty() && world.marks().is_empty() && world.remembered_calls().is_empty(), "{probe}");
     assert_eq!(world.latest(), None, "a probe is no notification");
     assert!(world.order().iter().all(|call| call == "read_keyring"), "{:?}", world.order());
     let lines = world.lines().split_off(before);
@@ -119,7 +119,7 @@ async fn strangers_cannot_make_the_receiver_read_its_keyring_by_probes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_notification_in_a_probes_clothing_alerts_and_the_reverse_does_not() {
-    let world = World::new();
+    let world = World::strict();
     let mut body =
         json!({"value": [Call::new("call-1").build()], "validationTokens": [support::token(TENANT, json!({}))]});
     body["probe"] = world.probe()["probe"].clone();
@@ -127,7 +127,7 @@ async fn a_notification_in_a_probes_clothing_alerts_and_the_reverse_does_not() {
     assert_eq!(world.published().len(), 1, "a call is never taken for a probe");
     assert!(world.metric("ProbesReceived").is_none());
 
-    let world = World::new();
+    let world = World::strict();
     let probe = world.probe();
     let dressed = json!({"value": [probe, probe["probe"]], "validationTokens": [support::token(TENANT, json!({}))]});
     assert_eq!(world.post(&dressed.to_string()).await, 202);
@@ -148,7 +148,7 @@ async fn what_is_neither_is_refused_as_before() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_noted_when_a_notification_came() {
-    let world = World::new();
+    let world = World::strict();
     assert_eq!(world.deliver(&[Call::new("call-1").number("933")]).await, 202);
     let first = world.now();
     assert_eq!(world.latest(), Some(first), "a test call counts");

@@ -2,12 +2,11 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     rc::Rc,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use emergency_alert::Start;
 use end_to_end::simulator::{
     keys::{self, shared},
     notification::{self, Caller, DocumentShape, EmergencyEvent, ItemOrigin},
@@ -15,17 +14,16 @@ use end_to_end::simulator::{
     signing_keys::SigningKey,
     tokens::{self, TokenVersion, ValidationTokenBuilder},
 };
+use end_to_end::state_table::MemoryTable;
 use graph_notifications::{Keyring, SigningKeys, TenantId, probe};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use receiver::{
     Config, Receiver,
+    dedup::{Content, Mark},
     http::Response,
     live_signing_keys::FetchedKeys,
-    outside::{
-        CallFailed, FetchSigningKeys, FindPublished, FindStart, MarkPublished, NoteLatest, Publish, PutEvents,
-        ReadKeyring, RememberStart,
-    },
+    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -117,6 +115,16 @@ impl Call {
     /// Names another certificate, and gives it a thumbprint that no keyring has unless the id is known.
     pub fn certificate_id(self, id: &str) -> Self {
         self.with(|event| event.certificate_id = String::from(id))
+    }
+
+    /// Where the caller is; `None` if that is not known.
+    pub fn location(self, location: Value) -> Self {
+        self.with(|event| event.call.location = location)
+    }
+
+    /// Somebody else calls.
+    pub fn caller(self, name: &str) -> Self {
+        self.with(|event| event.call.caller.display_name = Some(String::from(name)))
     }
 
     /// Sets members of the item; null removes one.
@@ -270,9 +278,7 @@ struct State {
     batches: RefCell<Vec<usize>>,
     /// The topics, for each attempt to publish.
     offered: RefCell<Vec<(String, Instant)>>,
-    marks: RefCell<BTreeSet<String>>,
-    starts: RefCell<HashMap<String, Start>>,
-    latest: RefCell<Option<Timestamp>>,
+    table: MemoryTable,
     events: RefCell<Vec<BusEvent>>,
 }
 
@@ -312,41 +318,43 @@ impl FetchSigningKeys for Outside {
     }
 }
 
-impl FindPublished for Outside {
-    async fn is_published(&self, hash: &str) -> Result<bool, CallFailed> {
-        self.0.called("is_published").await?;
-        Ok(self.0.marks.borrow().contains(hash))
+impl StateTable for Outside {
+    async fn find_mark(&self, hash: &str) -> Result<Option<Mark>, CallFailed> {
+        self.0.called("find_mark").await?;
+        Ok(self.0.table.find_mark(hash))
     }
-}
 
-impl MarkPublished for Outside {
-    async fn mark_published(&self, hash: &str, _until: Timestamp) -> Result<(), CallFailed> {
-        self.0.called("mark_published").await?;
-        self.0.marks.borrow_mut().insert(hash.to_owned());
+    async fn mark(&self, hash: &str, verified: bool, content: &Content, _: Timestamp) -> Result<(), CallFailed> {
+        self.0.called("mark").await?;
+        self.0.table.mark(hash, verified, content);
         Ok(())
     }
-}
 
-impl FindStart for Outside {
-    async fn find_start(&self, call: &str) -> Result<Option<Start>, CallFailed> {
-        self.0.called("find_start").await?;
-        Ok(self.0.starts.borrow().get(call).copied())
+    async fn find_call(&self, call: &str) -> Result<CallRecord, CallFailed> {
+        self.0.called("find_call").await?;
+        Ok(self.0.table.find_call(call))
     }
-}
 
-impl RememberStart for Outside {
-    async fn remember_start(&self, call: &str, start: Start, _until: Timestamp) -> Result<(), CallFailed> {
-        self.0.called("remember_start").await?;
-        self.0.starts.borrow_mut().insert(call.to_owned(), start);
+    async fn remember_call(&self, call: &str, record: CallRecord, _: Timestamp) -> Result<(), CallFailed> {
+        self.0.called("remember_call").await?;
+        self.0.table.remember_call(call, record);
         Ok(())
     }
-}
 
-impl NoteLatest for Outside {
-    async fn note_latest(&self, at: Timestamp, _until: Timestamp) -> Result<(), CallFailed> {
+    async fn note_latest(&self, at: Timestamp, _: Timestamp) -> Result<(), CallFailed> {
         self.0.called("note_latest").await?;
-        self.0.latest.replace(Some(at));
+        self.0.table.note_latest(at);
         Ok(())
+    }
+
+    async fn count_unverified(&self, more: usize, now: Timestamp) -> Result<usize, CallFailed> {
+        self.0.called("count_unverified").await?;
+        Ok(self.0.table.count_unverified(more, now))
+    }
+
+    async fn claim_combined(&self, now: Timestamp) -> Result<bool, CallFailed> {
+        self.0.called("claim_combined").await?;
+        Ok(self.0.table.claim_combined(now))
     }
 }
 
@@ -399,20 +407,25 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        Self::with(None)
+        Self::with(&[])
+    }
+
+    /// A world in which unverified calls are rejected.
+    pub fn strict() -> Self {
+        Self::with(&[("UNVERIFIED_CALLS", "Reject")])
     }
 
     /// A world in which calls have a second way out.
     pub fn with_second_topic() -> Self {
-        Self::with(Some(SECOND_TOPIC))
+        Self::with(&[("SECOND_ALERT_TOPIC_ARN", SECOND_TOPIC)])
     }
 
-    fn with(second_topic: Option<&'static str>) -> Self {
+    fn with(variables: &[(&str, &str)]) -> Self {
         LINES.with(|lines| lines.borrow_mut().clear());
         let state = Rc::new(State::default());
         state.keyring.replace(keyring("key-1", CLIENT_STATE));
         state.entra_keys.replace(vec![SIGNING]);
-        let receiver = start(&state, second_topic);
+        let receiver = start(&state, variables);
         Self { receiver, state, now: Cell::new(NOW) }
     }
 
@@ -484,7 +497,7 @@ impl World {
 
     /// When the latest notification was noted.
     pub fn latest(&self) -> Option<Timestamp> {
-        *self.state.latest.borrow()
+        *self.state.table.latest.borrow()
     }
 
     pub fn set_keyring(&self, text: String) {
@@ -527,12 +540,12 @@ impl World {
     }
 
     pub fn marks(&self) -> Vec<String> {
-        self.state.marks.borrow().iter().cloned().collect()
+        self.state.table.marks.borrow().keys().cloned().collect()
     }
 
-    /// The calls whose start is remembered, as the table knows them.
-    pub fn starts(&self) -> Vec<String> {
-        self.state.starts.borrow().keys().cloned().collect()
+    /// The calls whose start or end is remembered, as the table knows them.
+    pub fn remembered_calls(&self) -> Vec<String> {
+        self.state.table.calls.borrow().keys().cloned().collect()
     }
 
     pub fn events(&self, detail_type: &str) -> Vec<Value> {
@@ -563,7 +576,7 @@ impl World {
     }
 }
 
-fn start(state: &Rc<State>, second_topic: Option<&'static str>) -> Receiver<Outside> {
+fn start(state: &Rc<State>, more: &[(&str, &str)]) -> Receiver<Outside> {
     let policies = format!("Global,{OTHER_TENANT}/Site");
     let variables = HashMap::from([
         ("TENANT_ID", TENANT),
@@ -581,11 +594,8 @@ fn start(state: &Rc<State>, second_topic: Option<&'static str>) -> Receiver<Outs
         ("EVENT_BUS_NAME", "bus"),
         ("AWS_LAMBDA_FUNCTION_NAME", "receiver"),
     ]);
-    let variables: HashMap<_, _> = variables
-        .into_iter()
-        .chain(second_topic.map(|arn| ("SECOND_ALERT_TOPIC_ARN", arn)))
-        .chain([("AWS_REGION", "us-east-1")])
-        .collect();
+    let variables: HashMap<_, _> =
+        variables.into_iter().chain(more.iter().copied()).chain([("AWS_REGION", "us-east-1")]).collect();
     let lookup = |variable: &str| variables.get(variable).map(|value| (*value).to_owned());
     let config = Config::read(&Environment(&lookup)).unwrap();
     Receiver::new(config, Outside(Rc::clone(state)), |line| {

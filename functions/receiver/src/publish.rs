@@ -1,4 +1,6 @@
-//! Handing alerts over: to people through SNS, to machines through the event bus.
+//! Publishing alerts: to people through SNS, to machines through the event bus.
+
+use std::collections::HashMap;
 
 use emergency_alert::{Alert, Audience};
 use futures::{StreamExt as _, stream};
@@ -8,8 +10,8 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 use crate::{
     batch,
     config::Config,
-    outside::{CallFailed, FindPublished, FindStart, Publish, PutEvents},
-    remembering::leave_out_duplicates,
+    dedup::{Content, Mark, leave_out_duplicates},
+    outside::{CallFailed, Publish, PutEvents, StateTable},
     schedule::Schedule,
 };
 
@@ -22,17 +24,51 @@ const PUBLISH_ATTEMPTS: u32 = 3;
 /// How long a refused attempt waits for the next: Amazon SNS may throttle for a moment.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(150);
 
-/// An alert on its way out.
+/// An alert on its way out. Nobody changes it any more.
+#[derive(Clone)]
 pub(crate) struct Outgoing {
     pub(crate) alert: Alert,
+    /// The hash of its deduplication key.
     pub(crate) hash: String,
-    publication: Publication,
+    /// What it tells of caller and place.
+    pub(crate) content: Content,
+    /// Whether the bus has it already.
+    pub(crate) on_bus: bool,
 }
 
 impl Outgoing {
-    /// An alert that nobody changes any more; the hash is that of its deduplication key.
-    pub(crate) fn new(alert: Alert, hash: String) -> Self {
-        Self { publication: Publication::of(&alert), alert, hash }
+    /// An alert that neither people nor machines were told of.
+    pub(crate) fn new(alert: Alert, hash: String, content: Content) -> Self {
+        Self { alert, hash, content, on_bus: false }
+    }
+
+    /// Whether it tells the same of the same event.
+    pub(crate) fn tells_the_same_as(&self, other: &Self) -> bool {
+        (&self.hash, &self.content) == (&other.hash, &other.content)
+    }
+}
+
+/// A message for a topic, and the alerts that it tells.
+pub(crate) struct Message {
+    publication: Publication,
+    outgoing: Vec<Outgoing>,
+}
+
+impl Message {
+    /// The message for one alert.
+    pub(crate) fn of(outgoing: Outgoing) -> Self {
+        Self { publication: Publication::of(&outgoing.alert), outgoing: vec![outgoing] }
+    }
+
+    /// One message for several alerts, which names each.
+    pub(crate) fn combined(outgoing: Vec<Outgoing>) -> Self {
+        let alerts: Vec<&Alert> = outgoing.iter().map(|outgoing| &outgoing.alert).collect();
+        Self { publication: Publication::combined(&alerts), outgoing }
+    }
+
+    fn audience(&self) -> Audience {
+        let test = self.outgoing.iter().all(|outgoing| outgoing.alert.audience() == Audience::Test);
+        if test { Audience::Test } else { Audience::Alert }
     }
 }
 
@@ -44,38 +80,53 @@ pub(crate) struct HandedOver {
     pub(crate) second_way: usize,
     pub(crate) duplicates: usize,
     pub(crate) failed: usize,
+    /// Unverified alerts above the limit that machines are told of now and people later: Graph is to send them again.
+    pub(crate) put_aside: Vec<Outgoing>,
     /// How many questions the table did not answer; those alerts were published anyway.
     pub(crate) lookups_failed: usize,
 }
 
-/// Publishes each alert that was not published before. Nothing is marked yet: a mark without a message would swallow a
-/// call.
+/// Publishes each verified alert that was not published before. Nothing is marked yet: a mark without a message would swallow
+/// a call. `told` takes what is told by this request.
 pub(crate) async fn publish_new(
     alerts: Vec<Alert>,
     config: &Config,
-    outside: &(impl FindPublished + FindStart + Publish),
+    outside: &(impl StateTable + Publish),
     schedule: &Schedule,
+    told: &mut HashMap<String, Mark>,
 ) -> HandedOver {
     let mut handed_over = HandedOver::default();
     let known_by = schedule.deduplicated(Instant::now());
-    let fresh = leave_out_duplicates(alerts, outside, known_by, &mut handed_over).await;
+    let fresh = leave_out_duplicates(alerts, outside, known_by, told, &mut handed_over).await;
+    let messages = fresh.into_iter().map(Message::of).collect();
+    publish_messages(messages, config, outside, schedule, &mut handed_over).await;
+    handed_over
+}
+
+/// Publishes messages, each to the topic of its audience.
+pub(crate) async fn publish_messages(
+    messages: Vec<Message>,
+    config: &Config,
+    outside: &impl Publish,
+    schedule: &Schedule,
+    handed_over: &mut HandedOver,
+) {
     let (tests, calls): (Vec<_>, Vec<_>) =
-        fresh.into_iter().partition(|outgoing| outgoing.alert.audience() == Audience::Test);
+        messages.into_iter().partition(|message| message.audience() == Audience::Test);
     let (calls, tests) = tokio::join!(
         publish_calls(calls, config, outside, schedule, &mut handed_over.second_way),
         publish(tests, &config.test_topic_arn, outside, schedule.published, Patience::ForRetries),
     );
     for Offered { published, left } in [calls, tests] {
-        handed_over.published.extend(published);
-        handed_over.failed += left.len();
+        handed_over.published.extend(published.into_iter().flat_map(|message| message.outgoing));
+        handed_over.failed += left.iter().map(|message| message.outgoing.len()).sum::<usize>();
     }
-    handed_over
 }
 
 /// Publishes calls: what the home Region does not take in its time, the topic in another Region is offered. Tests have no
 /// second way, since it leads to people who are there for real calls.
 async fn publish_calls(
-    calls: Vec<Outgoing>,
+    calls: Vec<Message>,
     config: &Config,
     outside: &impl Publish,
     schedule: &Schedule,
@@ -84,18 +135,18 @@ async fn publish_calls(
     let home = publish(calls, &config.alert_topic_arn, outside, schedule.published_at_home, Patience::ForRetries).await;
     let Some(topic) = config.second_alert_topic.as_ref().filter(|_| !home.left.is_empty()) else { return home };
     let away = publish(home.left, topic.arn(), outside, schedule.published, Patience::ForOne).await;
-    for outgoing in &away.published {
+    for outgoing in away.published.iter().flat_map(|message| &message.outgoing) {
         let (alert, region) = (&outgoing.hash, topic.region());
         tracing::error!(alert, region, "an alert took the second way: Amazon SNS in the home Region did not take it");
+        *second_way += 1;
     }
-    *second_way = away.published.len();
     Offered { published: home.published.into_iter().chain(away.published).collect(), left: away.left }
 }
 
-/// What became of alerts that a topic was offered.
+/// What became of messages that a topic was offered.
 struct Offered {
-    published: Vec<Outgoing>,
-    left: Vec<Outgoing>,
+    published: Vec<Message>,
+    left: Vec<Message>,
 }
 
 /// How long one attempt may take.
@@ -108,15 +159,15 @@ enum Patience {
     ForOne,
 }
 
-/// Offers alerts to a topic, until it has taken all, or the attempts or the time are used up.
+/// Offers messages to a topic, until it has taken all, or the attempts or the time are used up.
 async fn publish(
-    outgoing: Vec<Outgoing>,
+    messages: Vec<Message>,
     topic_arn: &str,
     outside: &impl Publish,
     deadline: Instant,
     patience: Patience,
 ) -> Offered {
-    let mut offered = Offered { published: Vec::new(), left: outgoing };
+    let mut offered = Offered { published: Vec::new(), left: messages };
     for attempts_left in (0..PUBLISH_ATTEMPTS).rev() {
         let now = Instant::now();
         if offered.left.is_empty() || now >= deadline {
@@ -127,12 +178,14 @@ async fn publish(
             _ => deadline,
         };
         let results = attempt(&offered.left, topic_arn, outside, until).await;
-        for (outgoing, result) in std::mem::take(&mut offered.left).into_iter().zip(results) {
+        for (message, result) in std::mem::take(&mut offered.left).into_iter().zip(results) {
             match result {
-                Ok(()) => offered.published.push(outgoing),
+                Ok(()) => offered.published.push(message),
                 Err(error) => {
-                    tracing::error!(%error, topic_arn, alert = outgoing.hash, "an alert was not published at this attempt");
-                    offered.left.push(outgoing);
+                    for Outgoing { hash, .. } in &message.outgoing {
+                        tracing::error!(%error, topic_arn, alert = hash, "an alert was not published at this attempt");
+                    }
+                    offered.left.push(message);
                 }
             }
         }
@@ -145,14 +198,14 @@ async fn publish(
 }
 
 async fn attempt(
-    outgoing: &[Outgoing],
+    messages: &[Message],
     topic_arn: &str,
     outside: &impl Publish,
     deadline: Instant,
 ) -> Vec<Result<(), CallFailed>> {
-    let batches = batch::divide(outgoing, |outgoing| outgoing.publication.bytes());
+    let batches = batch::divide(messages, |message| message.publication.bytes());
     let calls = batches.into_iter().map(async |batch| {
-        let messages: Vec<&Publication> = batch.iter().map(|outgoing| &outgoing.publication).collect();
+        let messages: Vec<&Publication> = batch.iter().map(|message| &message.publication).collect();
         let results = timeout_at(deadline, outside.publish(topic_arn, &messages)).await;
         results.unwrap_or_else(|_| vec![Err(CallFailed::late()); batch.len()])
     });
