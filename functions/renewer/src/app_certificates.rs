@@ -61,6 +61,7 @@ impl AppCertificates {
         match world.read(secret_id).await {
             Err(error) => Err(format!("the app's certificates cannot be read from the secret {secret_id}: {error}")),
             Ok(None) => Ok((Self::default(), None)),
+            Ok(Some(stored)) if stored.text().is_none() => Ok((Self::default(), Some(stored.version))),
             Ok(Some(stored)) => match Self::from_json(&stored.value) {
                 Some(all) => Ok((all, Some(stored.version))),
                 None => {

@@ -273,7 +273,7 @@ impl Secrets for Live {
     async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
         match self.secrets.get_secret_value().secret_id(id).send().await {
             Ok(output) => {
-                let Some(value) = output.secret_string.map(Zeroizing::new) else { return Ok(None) };
+                let value = Zeroizing::new(output.secret_string.unwrap_or_default());
                 let unnamed = || OutsideError("Secrets Manager: the answer names no version".to_owned());
                 Ok(Some(StoredSecret { value, version: output.version_id.ok_or_else(unnamed)? }))
             }
@@ -710,6 +710,18 @@ mod tests {
         manager.lock().unwrap().interference = Some("of another run".to_owned());
         assert!(!live.replace("arn:x", Some(&read), "four").await.unwrap());
         assert_eq!(current(&manager), "of another run");
+    }
+
+    #[tokio::test]
+    async fn a_version_without_a_value_is_replaced_as_any_other() {
+        let (secrets, manager) = managed(&[""]).await;
+        let read = secrets.read("arn:x").await.unwrap().unwrap();
+        assert_eq!(read.text(), None);
+        assert!(secrets.replace("arn:x", Some(&read.version), "one").await.unwrap());
+        assert_eq!(current(&manager), "one");
+        let (textless, _) = live(200, json!({"VersionId": "v1"})).await;
+        let read = textless.read("x").await.unwrap().unwrap();
+        assert_eq!((read.text(), read.version.as_str()), (None, "v1"));
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ pub async fn fallback(world: &impl World, config: &Config) -> Option<Credential>
 
 async fn client_secret(world: &impl World, id: &str) -> Result<Credential, String> {
     match world.read(id).await {
-        Ok(Some(stored)) if !stored.value.trim().is_empty() => match value_of(&stored.value) {
+        Ok(Some(stored)) if stored.text().is_some() => match value_of(&stored.value) {
             Some(secret) => Ok(Credential::ClientSecret(secret.trim().to_owned())),
             None => Err(format!(
                 "the secret {id} holds JSON in which the client secret cannot be told: store its value alone, or \

@@ -376,6 +376,7 @@ async fn stored(world: &impl World, secret_id: &str) -> Result<(Keyring, Option<
     match world.read(secret_id).await {
         Err(error) => Err(format!("the keyring cannot be read from the secret {secret_id}: {error}")),
         Ok(None) => Ok((Keyring::default(), None)),
+        Ok(Some(stored)) if stored.text().is_none() => Ok((Keyring::default(), Some(stored.version))),
         Ok(Some(stored)) => match Keyring::from_json(&stored.value) {
             Ok(keyring) => Ok((keyring, Some(stored.version))),
             Err(error) => Err(format!("the secret {secret_id} holds no usable keyring and was left as it is: {error}")),

@@ -65,15 +65,23 @@ pub trait WebIdentity {
 
 /// A secret as it was read.
 pub struct StoredSecret {
-    /// The value.
+    /// The value, which may be empty.
     pub value: Zeroizing<String>,
     /// The version that holds it.
     pub version: String,
 }
 
+impl StoredSecret {
+    /// The value; `None` if it is empty.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        Some(self.value.as_str()).filter(|value| !value.trim().is_empty())
+    }
+}
+
 /// AWS Secrets Manager.
 pub trait Secrets {
-    /// A secret's current value; `None` if it has none yet.
+    /// A secret's current version; `None` if it has none yet.
     fn read(&self, id: &str) -> impl Future<Output = Result<Option<StoredSecret>, OutsideError>>;
     /// Makes a value the current one in the place of the version that was `read`, or of none; says whether it did. It does not
     /// if another version has become current since.

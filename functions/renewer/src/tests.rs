@@ -132,10 +132,12 @@ async fn a_lost_keyring_makes_every_client_state_unknown() {
     assert_eq!(outcomes(&report), only("Global", Recreated));
     fake.assert_sound(&config("Global"));
     // So it is with an empty one, which the page on leaks has an operator store.
-    fake.state.borrow_mut().secrets.insert("keyring".to_owned(), r#"{"version": 1}"#.to_owned());
-    let report = fake.run(&config("Global")).await;
-    assert_eq!(outcomes(&report), only("Global", Recreated));
-    fake.assert_sound(&config("Global"));
+    for empty in [r#"{"version": 1}"#, "", " "] {
+        fake.state.borrow_mut().secrets.insert("keyring".to_owned(), empty.to_owned());
+        let report = fake.run(&config("Global")).await;
+        assert_eq!(outcomes(&report), only("Global", Recreated), "{empty}");
+        fake.assert_sound(&config("Global"));
+    }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use crate::{
     coverage::{Coverage, coverage, covered_topics, is_visible},
     credential::{candidates, fallback},
     observe::CONCURRENCY,
-    ports::{OutsideError, by},
+    ports::{OutsideError, StoredSecret, by},
 };
 
 /// What is left of the invocation for the report.
@@ -140,8 +140,9 @@ impl<S: Surroundings> Eyes<'_, S> {
 
     async fn keyring(&self) -> Result<KeyringSeen, KeyringUnseen> {
         let read = self.bounded(self.world.read(&self.config.keyring_secret_id), outside).await;
-        let stored = read.map_err(|error| KeyringUnseen::Unreadable(error.to_string()))?.ok_or(KeyringUnseen::Empty)?;
-        let keyring = Keyring::from_json(&stored.value).map_err(|error| KeyringUnseen::Unusable(error.to_string()))?;
+        let stored = read.map_err(|error| KeyringUnseen::Unreadable(error.to_string()))?;
+        let text = stored.as_ref().and_then(StoredSecret::text).ok_or(KeyringUnseen::Empty)?;
+        let keyring = Keyring::from_json(text).map_err(|error| KeyringUnseen::Unusable(error.to_string()))?;
         Ok(KeyringSeen::of(&keyring))
     }
 

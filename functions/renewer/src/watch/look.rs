@@ -21,7 +21,7 @@ use crate::{
     coverage::{Coverage, coverage, covered_topics, is_visible},
     observe::{CONCURRENCY, list},
     plan::watches,
-    ports::by,
+    ports::{StoredSecret, by},
 };
 
 /// How long a watch may take: the next one begins minutes later, and an alarm waits for this one.
@@ -181,9 +181,10 @@ impl<W: Watched> Eyes<'_, W> {
     async fn keyring(&self) -> Result<Keyring, String> {
         let id = &self.config.keyring_secret_id;
         let read = self.bounded(self.world.read(id)).await;
-        let text = read.map_err(|error| format!("the keyring cannot be read from the secret {id}: {error}"))?;
+        let stored = read.map_err(|error| format!("the keyring cannot be read from the secret {id}: {error}"))?;
+        let text = stored.as_ref().and_then(StoredSecret::text);
         let text = text.ok_or_else(|| format!("the secret {id} holds no keyring yet"))?;
-        Keyring::from_json(&text.value).map_err(|error| format!("the secret {id} holds no usable keyring: {error}"))
+        Keyring::from_json(text).map_err(|error| format!("the secret {id} holds no usable keyring: {error}"))
     }
 
     async fn subscriptions(&self) -> Graphs {
