@@ -1,5 +1,6 @@
 //! The emergency call as Graph describes it, read tolerantly.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use thiserror::Error;
 
 use crate::fields::Fields;
 use crate::location::Location;
-use crate::moment;
+use crate::{moment, tolerant};
 
 /// An event of an emergency call: Graph's `emergencyCallEvent`, as decrypted from a change notification.
 ///
@@ -56,17 +57,19 @@ pub struct UnreadableCall;
 impl EmergencyCall {
     /// Reads a decrypted document, which holds the event itself or wraps it in `emergencyCallEvent`.
     ///
-    /// A byte order mark is skipped. Bytes that are no UTF-8, halves of characters and control characters cost their
-    /// character, not the alert.
+    /// What is JSON is read as such. What is not is read once more, tolerantly: a byte that is no UTF-8, half a character
+    /// or a control character costs its character; a decimal comma, a comma too many, `NaN` or anything else that JSON
+    /// forbids costs its member at most. A byte order mark is skipped.
     ///
     /// # Errors
     ///
-    /// [`UnreadableCall`] if the document is not a JSON object.
+    /// [`UnreadableCall`] if the document is not a JSON object, or not one of its members can be read.
     pub fn from_resource(document: &[u8]) -> Result<Self, UnreadableCall> {
-        let text = String::from_utf8_lossy(document);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let raw: Value =
-            serde_json::from_str(text).or_else(|_| serde_json::from_str(&mended(text))).map_err(|_| UnreadableCall)?;
+        let text = text(document);
+        let raw = match serde_json::from_str(&text) {
+            Ok(raw) => raw,
+            Err(_) => Value::Object(tolerant::object(&text).ok_or(UnreadableCall)?),
+        };
         let outer = Fields::of(raw.as_object().ok_or(UnreadableCall)?);
         let event = outer.child("emergencyCallEvent").or(outer);
         let caller = event.child("callerInfo");
@@ -89,41 +92,15 @@ impl EmergencyCall {
     }
 }
 
-/// `document` without what JSON forbids but careless writers leave in texts: raw control characters, and escapes of one
-/// half of a character that UTF-16 has in two.
-fn mended(document: &str) -> String {
-    let mut text = String::with_capacity(document.len());
-    let mut rest: &str = &document.replace(char::is_control, " ");
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        text.push_str(before);
-        let length = match (surrogate(escape), escape.get(6..).and_then(surrogate)) {
-            (Some(Half::High), Some(Half::Low)) => 12,
-            (Some(_), _) => {
-                text.push('\u{fffd}');
-                rest = &escape[6..];
-                continue;
-            }
-            (None, _) => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        text.push_str(&escape[..length]);
-        rest = &escape[length..];
-    }
-    text + rest
-}
-
-/// One of the two units in which UTF-16 writes some characters.
-enum Half {
-    High,
-    Low,
-}
-
-/// The half that an escape at the beginning of `text` stands for.
-fn surrogate(text: &str) -> Option<Half> {
-    match u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()? {
-        0xd800..=0xdbff => Some(Half::High),
-        0xdc00..=0xdfff => Some(Half::Low),
-        _ => None,
+/// The text of a document, which is UTF-8 unless it begins with a byte order mark of UTF-16.
+fn text(document: &[u8]) -> Cow<'_, str> {
+    let units = |bytes: &[u8], unit: fn([u8; 2]) -> u16| -> Vec<u16> {
+        bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect()
+    };
+    match document {
+        [0xff, 0xfe, rest @ ..] => String::from_utf16_lossy(&units(rest, u16::from_le_bytes)).into(),
+        [0xfe, 0xff, rest @ ..] => String::from_utf16_lossy(&units(rest, u16::from_be_bytes)).into(),
+        document => String::from_utf8_lossy(document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)),
     }
 }
 

@@ -41,11 +41,11 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A finite number, given as a number or as text, within `-limit..=limit`.
+    /// A finite number, given as a number or as text, with a point or a comma, within `-limit..=limit`.
     pub(crate) fn number_within(&self, name: &str, limit: f64) -> Option<f64> {
         self.values(name)
             .filter_map(|value| match value {
-                Value::String(text) => text.trim().parse().ok(),
+                Value::String(text) => text.trim().replacen(',', ".", 1).parse().ok(),
                 value => value.as_f64(),
             })
             .find(|number: &f64| number.abs() <= limit)
@@ -89,12 +89,14 @@ mod tests {
 
     #[test]
     fn numbers_come_as_numbers_or_text_and_must_be_within_the_limit() {
-        let value = json!({"n": -47.5, "t": " 47.5 ", "big": 90.1, "nan": "NaN", "inf": "inf", "x": "north", "i": 90});
+        let value = json!({"n": -47.5, "t": " 47.5 ", "big": 90.1, "nan": "NaN", "inf": "inf", "x": "north", "i": 90, "c": "-47,5",
+            "thousands": "1,000.5", "list": "1,2,3"});
         let fields = Fields::of(object(&value));
         assert_eq!(fields.number_within("n", 90.0), Some(-47.5));
         assert_eq!(fields.number_within("t", 90.0), Some(47.5));
         assert_eq!(fields.number_within("i", 90.0), Some(90.0));
-        for name in ["big", "nan", "inf", "x", "missing"] {
+        assert_eq!(fields.number_within("c", 90.0), Some(-47.5));
+        for name in ["big", "nan", "inf", "x", "missing", "thousands", "list"] {
             assert_eq!(fields.number_within(name, 90.0), None, "{name}");
         }
     }

@@ -24,6 +24,7 @@ mod sms;
 mod sms_alphabet;
 mod summary;
 mod text;
+mod tolerant;
 mod warnings;
 mod wording;
 

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod damage;
 mod documents;
 mod identity;
 mod kinds;
