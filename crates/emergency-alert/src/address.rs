@@ -3,12 +3,16 @@
 use phonenumber::country::Id;
 
 use crate::country;
+use crate::inert::inert;
 use crate::location::Location;
 use crate::text::{Alphabet, CUT_MARK, cut};
 use crate::wording::Wording;
 
 /// The longest part of an address in a message, in bytes. A whole message stays readable and far below any limit.
 const MAX_PART_BYTES: usize = 400;
+
+/// How a part is written.
+type Write<'a> = &'a dyn Fn(&str) -> String;
 
 /// A location in the pieces that stand on one line of an envelope each; cleaned and of bounded length.
 pub(crate) struct Address {
@@ -31,16 +35,17 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// The address of `location`, in `alphabet`. What the alphabet cannot write counts as not given.
+    /// The address of `location`, in `alphabet` and inert. What the alphabet cannot write counts as not given.
     pub(crate) fn new(location: &Location, alphabet: Alphabet, wording: &Wording) -> Self {
-        let part = |text: &Option<String>| part(text.as_ref(), alphabet);
+        let write = &|text: &str| inert(&alphabet(text));
+        let part = |text: &Option<String>| part(text.as_ref(), write);
         let company = part(&location.company_name);
         Self {
             place: part(&location.display_name).filter(|place| Some(place) != company.as_ref()),
             company,
-            street: street_line(location, alphabet),
-            unit: unit_line(location, alphabet, wording),
-            city: city_line(location, alphabet),
+            street: street_line(location, write),
+            unit: unit_line(location, write, wording),
+            city: city_line(location, write),
             county: part(&location.county).map(|county| wording.county(&county)),
             country: part(&location.country_or_region),
             coordinates: location.point().map(|(latitude, longitude)| wording.coordinates(latitude, longitude)),
@@ -86,41 +91,41 @@ impl Address {
     }
 }
 
-fn part(text: Option<&String>, alphabet: Alphabet) -> Option<String> {
-    let text = cut(&alphabet(text?), MAX_PART_BYTES, CUT_MARK);
+fn part(text: Option<&String>, write: Write<'_>) -> Option<String> {
+    let text = cut(&write(text?), MAX_PART_BYTES, CUT_MARK);
     (!text.is_empty()).then_some(text)
 }
 
 /// House number, street and suffix, in the order of the country. Some senders repeat the number and the suffix in the
 /// street; they are written once.
-pub(crate) fn street_line(location: &Location, alphabet: Alphabet) -> Option<String> {
-    let street = part(location.street.as_ref(), alphabet)?;
+pub(crate) fn street_line(location: &Location, write: Write<'_>) -> Option<String> {
+    let street = part(location.street.as_ref(), write)?;
     let words: Vec<String> = street.split(' ').map(str::to_lowercase).collect();
     let repeated = |word: Option<&String>, text: &String| word.is_some_and(|word| *word == text.to_lowercase());
     let number_first = Order::of(location).number_first;
     let neighbour = if number_first { words.first() } else { words.last() };
     // In `7 Avenue` the number is the name: written twice it does no harm.
     let neighbour = neighbour.filter(|_| words.len() > 2);
-    let number = part(location.house_number.as_ref(), alphabet).filter(|number| !repeated(neighbour, number));
-    let suffix = part(location.street_suffix.as_ref(), alphabet).filter(|suffix| !repeated(words.last(), suffix));
+    let number = part(location.house_number.as_ref(), write).filter(|number| !repeated(neighbour, number));
+    let suffix = part(location.street_suffix.as_ref(), write).filter(|suffix| !repeated(words.last(), suffix));
     let parts = if number_first { [number, Some(street), suffix] } else { [Some(street), suffix, number] };
     Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-fn unit_line(location: &Location, alphabet: Alphabet, wording: &Wording) -> Option<String> {
+fn unit_line(location: &Location, write: Write<'_>, wording: &Wording) -> Option<String> {
     // A house number without a street still narrows the search.
-    let house = match part(location.street.as_ref(), alphabet) {
+    let house = match part(location.street.as_ref(), write) {
         Some(_) => None,
-        None => part(location.house_number.as_ref(), alphabet).map(|number| wording.house(&number)),
+        None => part(location.house_number.as_ref(), write).map(|number| wording.house(&number)),
     };
-    let unit = part(location.additional_info.as_ref(), alphabet).map(|unit| wording.unit(&unit));
+    let unit = part(location.additional_info.as_ref(), write).map(|unit| wording.unit(&unit));
     let line: Vec<String> = [house, unit].into_iter().flatten().collect();
     (!line.is_empty()).then(|| line.join(", "))
 }
 
-fn city_line(location: &Location, alphabet: Alphabet) -> Option<String> {
+fn city_line(location: &Location, write: Write<'_>) -> Option<String> {
     let [city, state, code] =
-        [&location.city, &location.state, &location.postal_code].map(|text| part(text.as_ref(), alphabet));
+        [&location.city, &location.state, &location.postal_code].map(|text| part(text.as_ref(), write));
     let (before, after) =
         if Order::of(location).code_first { ([code, city], [state, None]) } else { ([city, None], [state, code]) };
     let joined = |words: [Option<String>; 2]| words.into_iter().flatten().collect::<Vec<_>>().join(" ");

@@ -14,6 +14,7 @@ use crate::chat::Chat;
 use crate::document::{AlertDocument, SCHEMA_VERSION};
 use crate::email::Email;
 use crate::incident::Incident;
+use crate::inert::inert;
 use crate::location::Location;
 use crate::map_link::degrees;
 use crate::moment::{age_seconds, clock_as_of};
@@ -378,7 +379,7 @@ impl Alert {
 
     /// What happened, as a sentence with values in `alphabet`.
     pub(crate) fn headline(&self, alphabet: Alphabet) -> String {
-        let value = |text: &str| cut(&alphabet(text), MAX_VALUE_BYTES, CUT_MARK);
+        let value = |text: &str| cut(&inert(&alphabet(text)), MAX_VALUE_BYTES, CUT_MARK);
         let number = self.document.number_dialed.as_deref().map(value).filter(|number| !number.is_empty());
         let kind = self.document.event_type.as_deref().map(value).filter(|kind| !kind.is_empty());
         let occasion = match self.occasion() {
@@ -406,7 +407,7 @@ impl Alert {
 
     /// The policy, named as such, in `alphabet`; where a location is missing, often the only hint of the building.
     pub(crate) fn policy(&self, alphabet: Alphabet, wording: &Wording) -> Option<String> {
-        let name = alphabet(&self.document.policy_name);
+        let name = inert(&alphabet(&self.document.policy_name));
         (!name.is_empty()).then(|| wording.under_policy(&name))
     }
 

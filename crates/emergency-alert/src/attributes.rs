@@ -15,7 +15,7 @@ pub(crate) fn attributes(document: &AlertDocument) -> Vec<(&'static str, String)
     let event_type = document.event_type.as_deref().unwrap_or(UNKNOWN_EVENT_TYPE);
     // A drill has no place of its own, and must get through to those who chose one.
     let place = if document.is_drill { &document.drill_place } else { &document.location };
-    let site = street_line(place, clean);
+    let site = street_line(place, &clean);
     [
         ("eventType", event_type),
         ("policyName", &document.policy_name),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::address::Address;
 use crate::alert::Alert;
+use crate::inert::{account, inert};
 use crate::moment;
 use crate::summary::{summary, tags};
 use crate::text::{CUT_MARK, clean, cut};
@@ -54,7 +55,7 @@ fn lines(alert: &Alert) -> Vec<String> {
         lines.push(callback(alert));
     }
     lines.extend(labelled("label-caller", value(document.caller.display_name.as_ref())));
-    lines.extend(labelled("label-account", value(document.caller.upn.as_ref())));
+    lines.extend(labelled("label-account", written(document.caller.upn.as_ref(), account)));
     lines.extend(labelled("label-location", address.one_line()));
     lines.extend(document.map_url.clone());
     if let Some(occurred) = document.occurred_at {
@@ -79,7 +80,11 @@ fn callback(alert: &Alert) -> String {
 }
 
 fn value(given: Option<&String>) -> Option<String> {
-    let value = cut(&text(given?), MAX_VALUE_BYTES, CUT_MARK);
+    written(given, inert)
+}
+
+fn written(given: Option<&String>, fit: fn(&str) -> String) -> Option<String> {
+    let value = cut(&fit(&text(given?)), MAX_VALUE_BYTES, CUT_MARK);
     (!value.is_empty()).then_some(value)
 }
 
@@ -89,14 +94,14 @@ fn number(given: Option<&String>) -> Option<String> {
     let dialled = number.chars().all(|c| c.is_ascii_digit() || "+*#().,;=- ext".contains(c));
     // Emphasis takes two asterisks.
     if dialled && number.matches('*').count() < 2 {
-        Some(cut(&number, MAX_VALUE_BYTES, CUT_MARK))
+        Some(cut(&inert(&number), MAX_VALUE_BYTES, CUT_MARK))
     } else {
         value(given)
     }
 }
 
 /// Text that a chat shows as it is. In Slack and Teams the characters replaced here make links, mentions and emphasis,
-/// which a name must not.
+/// which a name must not; what is a link without them is made inert as everywhere.
 fn text(given: &str) -> String {
     let given = clean(given);
     let mut text = String::with_capacity(given.len());
@@ -116,7 +121,7 @@ fn text(given: &str) -> String {
         });
         inside = c.is_alphanumeric();
     }
-    text.replace("](", "] (").replace("://", ": //")
+    text.replace("](", "] (")
 }
 
 /// Shows nothing: every member is personal data.
@@ -134,7 +139,7 @@ mod tests {
     fn nothing_in_a_text_becomes_a_link_a_mention_or_emphasis() {
         assert_eq!(
             text("<!channel> *Ann* `x` [call me](https://evil.example)\n# head ~gone~ _bent_ first_last@example.com"),
-            "‹!channel› ∗Ann∗ 'x' [call me] (https: //evil.example) # head ∼gone∼ ˍbentˍ first_last@example.com"
+            "‹!channel› ∗Ann∗ 'x' [call me] (https://evil.example) # head ∼gone∼ ˍbentˍ first_last@example.com"
         );
     }
 

@@ -13,10 +13,11 @@ use crate::alert::Alert;
 use crate::attributes::{attributes, flag};
 use crate::document::{AlertDocument, MAX_JSON_BYTES, SCHEMA_VERSION};
 use crate::email::{Email, INDENT, MAX_SUBJECT, Page};
+use crate::inert::{account, inert};
 use crate::moment;
 use crate::settings::Settings;
 use crate::sms_alphabet::MAX_PARTS;
-use crate::summary::summary;
+use crate::summary::{summary, tags, written};
 use crate::text::{Alphabet, CUT_MARK, ascii, clean, cut};
 use crate::wording::Wording;
 
@@ -32,6 +33,9 @@ const MAX_VALUES: usize = 20;
 /// The longest value in the email, in bytes.
 const MAX_VALUE_BYTES: usize = 160;
 
+/// The longest place in the email, in bytes.
+const MAX_PLACE_BYTES: usize = 400;
+
 /// From this length on the email has one line for each call, in bytes.
 const LONG_BODY_BYTES: usize = 14_000;
 
@@ -41,11 +45,17 @@ const MAX_BODY_BYTES: usize = 23_000;
 /// The longest line for a call, in bytes.
 const MAX_LINE_BYTES: usize = 160;
 
+/// The longest name in a text message, in bytes.
+const MAX_NAME: usize = 30;
+
+/// Longer than any telephone number, formatting included, in bytes.
+const MAX_NUMBER: usize = 64;
+
 /// More than the members around the alerts take in JSON.
 const AROUND_BYTES: usize = 1_000;
 
 /// The longest call in a text message, in units of its alphabet.
-const MAX_SMS_CALL: usize = 110;
+const MAX_SMS_CALL: usize = 140;
 
 /// The message that tells several unverified alerts at once, in the language of the first.
 #[derive(Clone)]
@@ -141,13 +151,12 @@ impl<'a> Combined<'a> {
 
     fn call(&self, page: &mut Page<'_>, number: usize, alert: &Alert) {
         let (document, wording) = (alert.document(), &self.wording);
-        let value = |text: Option<&String>| {
-            text.map(|text| cut(&clean(text), MAX_VALUE_BYTES, CUT_MARK)).filter(|text| !text.is_empty())
-        };
-        page.wrapped(&format!("{number}. {}", alert.short_headline(wording, clean)), "", INDENT);
+        let value = |text: Option<&String>| written(text, clean, inert, MAX_VALUE_BYTES);
+        let tags = tags(alert, wording);
+        page.wrapped(&format!("{number}. {tags}{}", alert.short_headline(wording, clean)), "", INDENT);
         page.missing(alert.missing_phrase());
         page.labelled("label-caller", value(document.caller.display_name.as_ref()));
-        if let upn @ Some(_) = value(document.caller.upn.as_ref()) {
+        if let upn @ Some(_) = written(document.caller.upn.as_ref(), clean, account, MAX_VALUE_BYTES) {
             page.labelled("label-account", upn);
         }
         page.unbroken("label-callback", value(document.caller.phone_number.as_ref()));
@@ -157,7 +166,7 @@ impl<'a> Combined<'a> {
         if place.is_none() {
             page.labelled("label-policy", value(Some(&document.policy_name)));
         }
-        page.labelled("label-location", value(place.as_ref()));
+        page.labelled("label-location", place.map(|place| cut(&place, MAX_PLACE_BYTES, CUT_MARK)));
         let moment = document.occurred_at.map(|at| wording.moment(&moment::in_zone(at, alert.time_zone()).0));
         page.labelled("label-time", moment);
     }
@@ -239,10 +248,12 @@ fn place(alert: &Alert, alphabet: Alphabet, wording: &Wording) -> String {
 /// What happened, who called, where, and which number to call back.
 fn call_in_few_words(alert: &Alert, alphabet: Alphabet, wording: &Wording) -> String {
     let caller = &alert.document().caller;
-    let text = |text: &Option<String>| text.as_deref().map(alphabet).filter(|text| !text.is_empty());
-    let name = text(&caller.display_name).or_else(|| text(&caller.upn)).map(|name| cut(&name, 30, "..."));
-    let number = text(&caller.phone_number).map(|number| cut(&number, 30, "..."));
-    let parts = [Some(alert.short_headline(wording, alphabet)), number, Some(place(alert, alphabet, wording)), name];
+    let name = written(caller.display_name.as_ref(), alphabet, inert, MAX_NAME)
+        .or_else(|| written(caller.upn.as_ref(), alphabet, account, MAX_NAME));
+    let number = written(caller.phone_number.as_ref(), alphabet, inert, MAX_NUMBER);
+    let test = alert.is_test().then(|| wording.say("tag-test"));
+    let parts =
+        [test, Some(alert.short_headline(wording, alphabet)), number, Some(place(alert, alphabet, wording)), name];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

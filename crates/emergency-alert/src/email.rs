@@ -5,6 +5,7 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 
 use crate::address::Address;
 use crate::alert::Alert;
+use crate::inert::{account, inert};
 use crate::moment;
 use crate::summary::{summary, tags};
 use crate::text::{CUT_MARK, ascii, clean, cut};
@@ -72,7 +73,7 @@ fn body(alert: &Alert) -> String {
 fn caller(page: &mut Page<'_>, alert: &Alert) {
     let document = alert.document();
     page.labelled("label-caller", value(document.caller.display_name.as_ref()));
-    if let upn @ Some(_) = value(document.caller.upn.as_ref()) {
+    if let upn @ Some(_) = written(document.caller.upn.as_ref(), account) {
         page.labelled("label-account", upn);
     }
     page.unbroken("label-callback", value(document.caller.phone_number.as_ref()));
@@ -138,14 +139,18 @@ fn origin(page: &mut Page<'_>, alert: &Alert) {
         page.paragraph(&alert.wording().missing_proof(missing));
     }
     for contradiction in &document.contradictions {
-        let stated = clean(contradiction.stated());
+        let stated = inert(&clean(contradiction.stated()));
         page.wrapped(&alert.wording().contradiction(contradiction, &stated), "", INDENT);
     }
 }
 
 /// A value fit for the body, if there is one.
 fn value(text: Option<&String>) -> Option<String> {
-    let text = cut(&clean(text?), MAX_VALUE_BYTES, CUT_MARK);
+    written(text, inert)
+}
+
+fn written(text: Option<&String>, fit: fn(&str) -> String) -> Option<String> {
+    let text = cut(&fit(&clean(text?)), MAX_VALUE_BYTES, CUT_MARK);
     (!text.is_empty()).then_some(text)
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::alert::Alert;
+use crate::inert::inert;
 use crate::summary::summary;
 use crate::text::{CUT_MARK, clean, cut};
 
@@ -102,8 +103,9 @@ fn line(alert: &Alert) -> String {
     let wording = alert.wording();
     let line = summary(alert, wording, plain, MAX_SUMMARY_BYTES, CUT_MARK);
     let number = alert.document().caller.phone_number.as_ref();
-    let number =
-        number.map(|number| cut(&clean(number), MAX_NUMBER_BYTES, CUT_MARK)).filter(|number| !number.is_empty());
+    let number = number
+        .map(|number| cut(&inert(&plain(number)), MAX_NUMBER_BYTES, CUT_MARK))
+        .filter(|number| !number.is_empty());
     // The words around the number are an operator's to change.
     let sentences = [Some(line), number.map(|number| wording.call_back(&number)), alert.confirmation()];
     plain(&sentences.into_iter().flatten().collect::<Vec<_>>().join(". "))

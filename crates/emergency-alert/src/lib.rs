@@ -12,6 +12,7 @@ mod document;
 mod email;
 mod fields;
 mod incident;
+mod inert;
 mod language;
 mod location;
 mod map_link;

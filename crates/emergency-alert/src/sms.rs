@@ -8,6 +8,7 @@
 
 use crate::address::Address;
 use crate::alert::Alert;
+use crate::inert::{account, inert};
 use crate::moment;
 use crate::sms_alphabet::{MAX_PARTS, SmsAlphabet};
 use crate::wording::Occasion;
@@ -84,9 +85,8 @@ fn required(alert: &Alert, alphabet: &SmsAlphabet, address: &Address) -> Vec<Str
 /// What is added while it fits, most helpful first.
 fn extras(alert: &Alert, alphabet: &SmsAlphabet, address: &Address) -> Vec<String> {
     let (document, wording) = (alert.document(), alert.wording());
-    let name = [&document.caller.display_name, &document.caller.upn]
-        .into_iter()
-        .find_map(|name| short(alphabet, name.as_ref(), 40));
+    let name = short(alphabet, document.caller.display_name.as_ref(), 40)
+        .or_else(|| written(alphabet, document.caller.upn.as_ref(), account, 40));
     let more = address.more().into_iter().map(str::to_owned);
     let zone = alert.time_zone();
     let Some(occurred) = document.occurred_at else {
@@ -108,6 +108,10 @@ fn received(alert: &Alert) -> String {
 
 /// A value in the alphabet, cut to `max` units, if anything of it is left.
 fn short(alphabet: &SmsAlphabet, text: Option<&String>, max: usize) -> Option<String> {
-    let text = alphabet.cut(&(alphabet.write)(text?), max);
+    written(alphabet, text, inert, max)
+}
+
+fn written(alphabet: &SmsAlphabet, text: Option<&String>, fit: fn(&str) -> String, max: usize) -> Option<String> {
+    let text = alphabet.cut(&fit(&(alphabet.write)(text?)), max);
     (!text.is_empty()).then_some(text)
 }

@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::alert::Alert;
+use crate::inert::{account, inert};
 use crate::text::{Alphabet, cut};
 use crate::wording::{Occasion, Wording};
 
@@ -64,9 +65,9 @@ impl Alert {
 
 fn who(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
     let caller = &alert.document().caller;
-    [&caller.display_name, &caller.upn, &caller.phone_number]
-        .into_iter()
-        .find_map(|text| bounded(text.as_ref(), alphabet, MAX_NAME_BYTES))
+    bounded(caller.display_name.as_ref(), alphabet, MAX_NAME_BYTES)
+        .or_else(|| written(caller.upn.as_ref(), alphabet, account, MAX_NAME_BYTES))
+        .or_else(|| bounded(caller.phone_number.as_ref(), alphabet, MAX_NAME_BYTES))
         .unwrap_or_else(|| wording.say("unknown-caller"))
 }
 
@@ -79,7 +80,18 @@ fn places(alert: &Alert, address: &Address, wording: &Wording, alphabet: Alphabe
     places.into_iter().map(str::to_owned).collect()
 }
 
+/// A value in the alphabet and inert, if anything of it is left.
 fn bounded(text: Option<&String>, alphabet: Alphabet, max: usize) -> Option<String> {
-    let text = cut(&alphabet(text?), max, "...");
+    written(text, alphabet, inert, max)
+}
+
+/// A value in the alphabet, made fit to be read.
+pub(crate) fn written(
+    text: Option<&String>,
+    alphabet: Alphabet,
+    fit: fn(&str) -> String,
+    max: usize,
+) -> Option<String> {
+    let text = cut(&fit(&alphabet(text?)), max, "...");
     (!text.is_empty()).then_some(text)
 }
