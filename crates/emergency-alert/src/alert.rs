@@ -80,13 +80,13 @@ impl Alert {
     /// The alert for a call whose document was read.
     #[must_use]
     pub fn from_call(call: EmergencyCall, notification: &Notification, settings: &Settings) -> Self {
-        let call_id = call.call_id.or_else(|| notification.call_id.clone());
         let is_test = call.number_dialed.as_deref().is_some_and(|number| settings.test_numbers.contains(number));
         let event_time = call.occurred_at.map(|moment| moment.to_string()).or(call.event_date_time);
-        // Without an id or a time only the content tells two events apart.
-        let content = (call_id.is_none() || call.occurred_at.is_none()).then(|| canonical(&call.raw));
+        // Without an id or a time only the content tells two events apart: the envelope's id is its sender's to choose.
+        let content = (call.call_id.is_none() || call.occurred_at.is_none()).then(|| canonical(&call.raw));
         let deduplication_key =
-            json!(["call", notification.tenant_id, call_id, call.event_type, event_time, content]).to_string();
+            json!(["call", notification.tenant_id, call.call_id, call.event_type, event_time, content]).to_string();
+        let call_id = call.call_id.or_else(|| notification.call_id.clone());
         let document = AlertDocument {
             call_id,
             event_type: call.event_type,
@@ -114,9 +114,9 @@ impl Alert {
         notification: &Notification,
         settings: &Settings,
     ) -> Self {
-        let Notification { tenant_id, policy_name, call_id, .. } = notification;
         let document = AlertDocument { degraded: true, ..empty_document(notification, settings) };
-        let deduplication_key = json!(["degraded", tenant_id, policy_name, call_id, fingerprint]).to_string();
+        // Nothing of the envelope: it is its sender's to choose.
+        let deduplication_key = json!(["degraded", notification.tenant_id, fingerprint]).to_string();
         Self::new(document, Some(reason), deduplication_key, settings)
     }
 
