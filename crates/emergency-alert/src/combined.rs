@@ -17,7 +17,7 @@ use crate::inert::{account, inert};
 use crate::moment;
 use crate::settings::Settings;
 use crate::sms_alphabet::MAX_PARTS;
-use crate::summary::{summary, tags, written};
+use crate::summary::{in_brackets, summary, tags, written};
 use crate::text::{Alphabet, CUT_MARK, ascii, clean, cut};
 use crate::wording::Wording;
 
@@ -27,8 +27,8 @@ pub const COMBINED_SCHEMA: &str = include_str!("../schema/combined-1.2.json");
 /// The event type by which filters find combined messages.
 const EVENT_TYPE: &str = "unverifiedCalls";
 
-/// The most values of an attribute.
-const MAX_VALUES: usize = 20;
+/// The longest values of an attribute together, in bytes.
+const MAX_VALUES_BYTES: usize = 4_000;
 
 /// The longest value in the email, in bytes.
 const MAX_VALUE_BYTES: usize = 160;
@@ -77,6 +77,12 @@ struct CombinedDocument {
     alerts: Vec<AlertDocument>,
 }
 
+impl CombinedDocument {
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and JSON values always serialise")
+    }
+}
+
 impl<'a> Combined<'a> {
     /// The message for `alerts`, in their order.
     #[must_use]
@@ -110,7 +116,7 @@ impl<'a> Combined<'a> {
             omitted: self.alerts.len() - alerts.len(),
             alerts,
         };
-        serde_json::to_string(&document).expect("strings, numbers and JSON values always serialise")
+        document.json()
     }
 
     /// The message as an email in plain text: every call with number dialed, caller, number to call back, place and time.
@@ -200,8 +206,8 @@ impl<'a> Combined<'a> {
         alphabet.cut(&message(&told), alphabet.capacity(MAX_PARTS))
     }
 
-    /// Names and values for message attributes, each value at most 256 bytes long: those that the alerts have, each with
-    /// up to 20 different values.
+    /// Names and values for message attributes: those that the alerts have, each with its different values. A value is at
+    /// most 256 bytes long, all values of an attribute 4,000.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, Vec<String>)> {
         let degraded = self.alerts.iter().any(|alert| alert.document().degraded);
@@ -215,7 +221,8 @@ impl<'a> Combined<'a> {
             let mut values = Vec::new();
             let given = self.alerts.iter().flat_map(|alert| attributes(alert.document()));
             for (_, value) in given.filter(|(given, _)| *given == name) {
-                if values.len() < MAX_VALUES && !values.contains(&value) {
+                let bytes = values.iter().chain([&value]).map(String::len).sum::<usize>();
+                if bytes <= MAX_VALUES_BYTES && !values.contains(&value) {
                     values.push(value);
                 }
             }
@@ -235,7 +242,7 @@ impl<'a> Combined<'a> {
     /// What the reader must know before anything else, each in brackets.
     fn tags(&self, wording: &Wording) -> String {
         let tags = [self.is_test().then_some("tag-test"), Some("tag-unverified")];
-        tags.into_iter().flatten().map(|tag| format!("[{}] ", wording.say(tag))).collect()
+        in_brackets(tags.into_iter().flatten().map(|tag| wording.say(tag)))
     }
 }
 

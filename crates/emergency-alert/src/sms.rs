@@ -52,7 +52,8 @@ fn head(alert: &Alert, alphabet: &SmsAlphabet) -> String {
         (!document.verified, "tag-unverified-short"),
     ]
     .into_iter()
-    .filter_map(|(shown, tag)| shown.then(|| wording.say(tag)))
+    .filter(|(shown, _)| *shown)
+    .map(|(_, tag)| wording.say(tag))
     .collect();
     flags.extend(wording.relation_tags(document.relation));
     flags.extend(alert.lateness().map(|age| wording.late_tag(age)));

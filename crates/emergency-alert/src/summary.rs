@@ -46,7 +46,12 @@ pub(crate) fn tags(alert: &Alert, wording: &Wording) -> String {
     ];
     tags.extend(wording.relation_tags(document.relation).into_iter().map(Some));
     tags.push(say((alert.lateness().is_some(), "tag-late")));
-    tags.into_iter().flatten().map(|tag| format!("[{tag}] ")).collect()
+    in_brackets(tags.into_iter().flatten())
+}
+
+/// Each tag in brackets, with a space behind it.
+pub(crate) fn in_brackets(tags: impl Iterator<Item = String>) -> String {
+    tags.fold(String::new(), |line, tag| line + "[" + &tag + "] ")
 }
 
 impl Alert {

@@ -111,6 +111,39 @@ mod tests {
     }
 
     #[test]
+    fn a_combined_message_has_a_body_for_every_protocol_and_every_value_to_filter_by() {
+        let alert = |number: &str| {
+            let document = format!(r#"{{"id": "call-{number}", "emergencyNumberDialed": "{number}"}}"#);
+            let notification = Notification {
+                tenant_id: "11111111-2222-3333-4444-555555555555".into(),
+                policy_name: "Global".into(),
+                call_id: None,
+                received_at: Timestamp::constant(1_764_000_000, 0),
+                proof: Proof::TokenOnly,
+                contradictions: Vec::new(),
+            };
+            let call = EmergencyCall::from_resource(document.as_bytes()).unwrap();
+            Alert::from_call(call, &notification, &Settings::default())
+        };
+        let (first, second) = (alert("911"), alert("112"));
+        let publication = Publication::combined(&[&first, &second]);
+        assert!(publication.subject.starts_with("[NOT VERIFIED] 2 emergency calls"), "{}", publication.subject);
+        let bodies: Value = serde_json::from_str(&publication.message).unwrap();
+        let document: Value = serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
+        assert_eq!((&document["alerts"][1]["callId"], &document["omitted"]), (&json!("call-112"), &json!(0)));
+        for protocol in ["email", "sms"] {
+            let text = bodies[protocol].as_str().unwrap();
+            assert!(text.contains("911") && text.contains("112"), "{text}");
+        }
+        let attributes = publication.message_attributes();
+        let numbers = &attributes["numberDialed"];
+        assert_eq!((numbers.data_type(), numbers.string_value()), ("String.Array", Some(r#"["911","112"]"#)));
+        let kind = &attributes["eventType"];
+        assert_eq!((kind.data_type(), kind.string_value()), ("String", Some("unverifiedCalls")));
+        assert!(publication.bytes() > publication.message.len() + publication.subject.len());
+    }
+
+    #[test]
     fn an_attribute_keeps_its_name_and_its_value() {
         let attributes = vec![("city", "Zürich".to_owned()), ("isTest", "true".to_owned())];
         let lists = vec![("site", vec!["1 A St".to_owned(), "2 B St".to_owned()])];

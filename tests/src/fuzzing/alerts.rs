@@ -128,6 +128,9 @@ pub fn rendering(data: &[u8]) {
             alert.set_end(End { at: start.at });
             alert.set_relation(relation);
             check(&alert, settings);
+            if !alert.is_verified() {
+                check_combined(&Publication::combined(&[&alert, &alert, &alert]));
+            }
         }
     });
 }
@@ -168,6 +171,20 @@ fn check(alert: &Alert, settings: &Settings) {
     if settings.language() == Language::English && !alert.document().is_drill {
         check_marks(alert);
     }
+}
+
+/// What SNS demands of a message that tells many alerts.
+fn check_combined(publication: &Publication) {
+    let Publication { subject, message, .. } = publication;
+    assert!((1..100).contains(&subject.len()), "{subject}");
+    assert!(subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()), "{subject}");
+    assert!(publication.bytes() <= LARGEST_MESSAGE, "{} bytes", publication.bytes());
+    assert!((1..=10).contains(&publication.message_attributes().len()));
+    let bodies: Value = serde_json::from_str(message).expect("the message is JSON");
+    let [json, email, sms] = ["default", "email", "sms"].map(|protocol| bodies[protocol].as_str().expect("a text"));
+    assert!(json.len() <= MAX_JSON_BYTES, "the JSON has {} bytes", json.len());
+    assert!(!email.chars().any(|c| c != '\n' && c.is_control()), "a control character in the email");
+    assert!(!sms.is_empty() && sms_parts(sms) <= 3, "{sms}");
 }
 
 /// What is a test or unverified says so where its readers look first, and nothing else does, whatever its texts are. In

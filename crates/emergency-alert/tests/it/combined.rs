@@ -103,7 +103,15 @@ fn attributes_have_every_value_that_an_alert_has() {
     assert_eq!(values("policyName"), ["EmergencyPolicy"]);
     assert_eq!(values("numberDialed"), ["911", "933"]);
     assert_eq!(values("city"), ["Redmond"]);
-    assert_eq!(values("site").len(), 20, "no more than there is room for");
+    assert_eq!(values("site").len(), 30);
+    let long: Vec<Alert> = (0..50)
+        .map(|index| {
+            let city = json!(format!("{index} {}", "x".repeat(1_000)));
+            unverified(&microsoft_with("/callerInfo/location/address/city", city), Language::English)
+        })
+        .collect();
+    let bytes: usize = of(&long).attributes().iter().flat_map(|(_, values)| values).map(String::len).sum();
+    assert!((3_000..10_000).contains(&bytes), "{bytes}");
     assert!(attributes.len() <= 10);
 }
 
