@@ -70,7 +70,12 @@ impl<O: ReadKeyring> Examiner<'_, O> {
             }
             let (decrypted, opened) = self.open(&notification, keyring, &mut newer).await;
             match notification.examined().outcome(self.config.unverified_calls, opened) {
-                Outcome::Verified | Outcome::VerifiedWithoutDetails | Outcome::Unverified => {
+                Outcome::Verified | Outcome::VerifiedWithoutDetails => {
+                    decoded.alerts.push(self.alert(&notification, position, decrypted));
+                }
+                Outcome::Unverified => {
+                    let reason = Reason::missing_proof(notification.examined());
+                    tracing::warn!(reason = reason.word(), "a call is told as not verified: {reason}");
                     decoded.alerts.push(self.alert(&notification, position, decrypted));
                 }
                 Outcome::NotTold | Outcome::Ignored => {

@@ -18,6 +18,10 @@ pub(crate) enum Reason {
     ClientState(ClientStateRefuted),
     #[error(transparent)]
     Token(TokenRefuted),
+    #[error("Entra's signing keys, by which the validation token would be verified, cannot be had")]
+    TokenUndecided,
+    #[error("the keyring, which may know the client state by now, cannot be read")]
+    ClientStateUndecided,
     #[error("one proof of the item's sender holds, and no key of ours opens it")]
     NotOpened,
 }
@@ -68,7 +72,9 @@ impl Reason {
         match (item.token(), item.client_state()) {
             (_, Proof::Refuted(reason)) => Self::ClientState(*reason),
             (Proof::Refuted(reason), _) => Self::Token(*reason),
-            _ => Self::NotOpened,
+            (Proof::Undecided, _) => Self::TokenUndecided,
+            (_, Proof::Undecided) => Self::ClientStateUndecided,
+            (Proof::Proven(_), Proof::Proven(_)) => Self::NotOpened,
         }
     }
 
@@ -81,6 +87,8 @@ impl Reason {
             Self::Token(TokenRefuted::Missing) => "ValidationTokenMissing",
             Self::Token(TokenRefuted::OtherTenant) => "TenantNotCovered",
             Self::Token(TokenRefuted::Invalid(error)) => token_word(error),
+            Self::TokenUndecided => "TokenUndecided",
+            Self::ClientStateUndecided => "ClientStateUndecided",
             Self::NotOpened => "NotOpened",
         }
     }

@@ -227,6 +227,8 @@ async fn shape_resource_and_stated_tenant_reject_nothing_that_both_proofs_hold()
     for (change, policy) in [
         (json!({"resource": "users/1"}), "Global"),
         (json!({"resource": "communications/calls('8d7c')"}), "Global"),
+        (json!({"resource": "communications/calls/getEmergencyEventsByPolicy(policyName=%27Global%27)"}), "Global"),
+        (json!({"resource": "/Communications/Calls/GetEmergencyEventsByPolicy(policyName='GLOBAL')"}), "Global"),
         (json!({"resource": null}), "Global"),
         (json!({"resource": 7}), "Global"),
         (resource("GLOBAL"), "Global"),
@@ -331,6 +333,17 @@ async fn an_authentic_call_that_cannot_be_read_still_alerts() {
         assert_eq!(published[0].topic, "alert-topic");
         assert_eq!(world.metric("AlertsDegraded").unwrap()["AlertsDegraded"], 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_is_nearly_json_is_told_with_all_that_can_be_read() {
+    let document = br#"{"id": "x", "emergencyCallEvent": {"id": "x", "callEventType": "callStarted", "policyName": "Global",
+        "emergencyNumberDialed": "911", "callerInfo": {"displayName": "Alva Nord", "location": {"address": {"street": "Quillwood"},
+        "coordinates": {"latitude": 47,6396, "longitude": -122,1281}}}}}"#;
+    let world = World::new();
+    assert_eq!(world.deliver(&[Call::sealed(document)]).await, 202);
+    let document = world.published()[0].document();
+    assert_eq!((&document["degraded"], &document["location"]["street"]), (&json!(false), &json!("Quillwood")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -776,6 +789,7 @@ async fn a_handshake_loads_nothing() {
     let answer = world.handshake("validationToken=Validation%3a+Testing%20it").await;
     assert_eq!((answer.status_code, answer.body.as_str()), (200, "Validation: Testing it"));
     assert!(ANSWER_HEADERS.iter().all(|(name, value)| answer.headers.get(name) == Some(value)));
+    assert_eq!(world.handshake("validationtoken=abc").await.body, "abc", "a gateway may change the name's case");
     assert_eq!(world.handshake("validationToken=%3Cscript%3E").await.status_code, 400);
     assert!(world.order().is_empty());
 }
