@@ -1411,6 +1411,8 @@ async fn two_runs_that_make_the_first_keyring_at_the_same_time_have_one() {
     fake.state.borrow_mut().written_meanwhile.push_back(("keyring".to_owned(), made));
     // The first writing is that of the keys.
     fake.state.borrow_mut().signing_keys_down = true;
+    // Other names than those of the other run.
+    (0..9).for_each(|_| drop(fake.short_name()));
     let keyring = KeyringStore::read(&fake, "keyring").await.unwrap();
     keyring.prepare(&config("Global"), None, fake.now() + QUARTER).await.unwrap();
     assert_eq!(keyring.copy().client_state_keys.len(), 1);
