@@ -15,7 +15,7 @@ help:
 	@echo "make preview          what every alert looks like, here and in preview.html (CALLS=folder, LANGUAGES=en,fr, TIME_ZONE=...)"
 	@echo "make test             all tests, those on the deployed template included"
 	@echo "make check            asks the renewer what is wrong and what to do (STACK_NAME=... asks a stack in AWS)"
-	@echo "make ask ACTION=drill lets the renewer do what is asked and prints its report (reconcile, rotate, watch; TOPIC=..., POLICY=..., CITY=..., SITE=... for drills; STACK_NAME=...)"
+	@echo "make ask ACTION=drill lets the renewer do what is asked and prints its report (reconcile, rotate, monitor; TOPIC=..., POLICY=..., CITY=..., SITE=... for drills; STACK_NAME=...)"
 	@echo "make soak             a year of the renewer on a virtual clock, with faults (DAYS=365, SEED=... to repeat one)"
 	@echo "make storm            10,000 calls on a virtual clock while everything fails at random (CALLS=..., SEED=..., SECOND_WAY=1)"
 	@echo "make load             real calls among a flood of junk, on this machine: all must alert within 3 s (RATE=300 SECONDS=20)"

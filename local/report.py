@@ -17,7 +17,7 @@ from pathlib import Path
 from stack import Failed, load
 from tools import environment
 
-ACTIONS = ("check", "reconcile", "watch", "drill", "rotate")
+ACTIONS = ("check", "reconcile", "monitor", "drill", "rotate")
 # What a drill can be asked to name, by the variables of `make ask`.
 OF_DRILLS = ("TOPIC", "POLICY", "CITY", "SITE")
 # What a rotation can be asked for, by a variable of `make ask`.

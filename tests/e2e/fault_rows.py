@@ -42,7 +42,7 @@ class Row:
     unseen: str = ""
     # Alarms that watch what moves. For a row in Python exactly those of which one datapoint breaches the threshold.
     alarms: tuple[str, ...] = ()
-    # Alarms that go off because too little comes, or nothing any more. For a row in Python exactly those that a watch would set off.
+    # Alarms that go off because too little comes, or nothing any more. For a row in Python exactly those that a pass would set off.
     silence: tuple[str, ...] = ()
     # The function's metrics that count the fault, at least so often.
     metrics: dict[str, int] = field(default_factory=dict)
@@ -335,6 +335,7 @@ WHOLE_RUN = {
 NOT_TWICE = f"{FAULTS}::what_graph_did_without_saying_so_is_not_done_twice"
 AFTER_A_CRASH = f"{TESTS}::after_a_crash_at_any_step_the_next_run_ends_well"
 REPAIRS = "repairs what is left"
+BY_ID = "every subscription is renewed: only what no record tells of waits for a list that is right"
 AGAIN = (
     "AWS Lambda starts it once more; if it dies again, the event is in the dead-letter queue and `DeadLetters` rings; the next run on "
     "schedule repairs what is left"
@@ -454,12 +455,16 @@ RENEWER = [
         note="the old certificate serves on", then="makes and stores the next one", **PROBLEM_SEEN),
 
     # ------------------------------------------------------------------ Graph
-    *graph(LIST, "listSubscriptions", FAILED),
-    Run("renewer", LIST, "garbage", faults=(microsoft("listSubscriptions", "answer", body=GARBAGE),), **FAILED),
-    Run("renewer", LIST, "wrong", "an empty list", faults=(microsoft("listSubscriptions", "answer", body={"value": []}, times=1),),
-        note="Graph refuses second subscriptions, and those that were hidden are adopted", **FOUND_LOST | {"before": ""}),
-    Row("renewer", LIST, "lost", test=NOT_TWICE, unseen=OUTLASTED, note="is as ever", then="renews"),
-    Run("renewer", LIST, "recovering", faults=(microsoft("listSubscriptions", "drop", times=2),), unseen="the third attempt succeeds"),
+    *(
+        Row("renewer", LIST, mode, test=f"{FAULTS}::a_list_that_cannot_be_had_keeps_nothing_from_being_renewed", unseen=BY_ID,
+            note="renews by the recorded ids, and the report says that the list could not be had", then="renews")
+        for mode in ("down", "refusing", "throttling", "slow", "garbage", "lost")
+    ),
+    Row("renewer", LIST, "wrong", "empty, partial, stale or contradicting", unseen=BY_ID, then="renews",
+        test=f"{TESTS}::a_list_that_lies_decides_nothing_about_what_is_recorded",
+        note="renews by the recorded ids, and the report names what the list got wrong"),
+    Row("renewer", LIST, "recovering", test=f"{TESTS}::passing_failures_are_outlasted_with_growing_pauses", note="is as ever", then="renews",
+        unseen="the second attempt succeeds"),
 
     *graph(CREATE, "createSubscription", UNWATCHED),
     Run("renewer", CREATE, "garbage", "once", faults=(microsoft("createSubscription", "answer", body=GARBAGE, status=201, times=1),),
@@ -506,32 +511,32 @@ RENEWER = [
     Row("renewer", DEPLOYMENT, "recovering", test=f"{TESTS}::cloudformation_is_told_until_it_listens", note="is as ever",
         then="nothing is left to do", unseen="the fourth attempt is heard"),
 
-    # ------------------------------------------------------------------ the watch, every five minutes
+    # ------------------------------------------------------------------ the monitor
     *(
-        Row("renewer", PROBE, mode, test=f"{WATCH}::only_202_in_time_is_an_answer", note="`watch` counts the probe as not answered",
+        Row("renewer", PROBE, mode, test=f"{WATCH}::only_202_in_time_is_an_answer", note="`monitor` counts the probe as not answered",
             then=NEXT_WATCH, silence=PROBED)
         for mode in ("down", "refusing", "throttling", "garbage", "wrong")
     ),
     Row("renewer", PROBE, "slow", test=f"{FAULTS}::a_probe_that_is_not_answered_in_time_counts_as_not_answered_and_hides_nothing_else",
-        note="`watch` counts the probe as not answered", then=NEXT_WATCH, silence=PROBED),
+        note="`monitor` counts the probe as not answered", then=NEXT_WATCH, silence=PROBED),
     *(
         Row("renewer", dependency, "down", test=f"{WATCH}::what_cannot_be_seen_is_a_problem_and_hides_nothing_else",
-            note="`watch` says what it cannot see, and looks at everything else", then=NEXT_WATCH, **BLIND)
+            note="`monitor` says what it cannot see, and looks at everything else", then=NEXT_WATCH, **BLIND)
         for dependency in (COUNTING, NOTES)
     ),
 
     # ------------------------------------------------------------------ what starts the renewer
     Row("renewer", START, "down", "the schedule of its runs", test=f"{RINGS}[the renewer's schedule is disabled]",
-        note="there is none, and `watch` says since when", then=OVERDUE, alarms=("ReconcileOverdue",),
+        note="there is none, and `monitor` says since when", then=OVERDUE, alarms=("ReconcileOverdue",),
         metrics={"ReconcileOverdueSeconds": 1}),
-    Row("renewer", START, "down", "the schedule of its watches", test=f"{RINGS}[the watch's schedule is disabled]",
+    Row("renewer", START, "down", "the schedule of its monitor", test=f"{RINGS}[the monitor's schedule is disabled]",
         note="renews", then="renews", silence=("WatchMissing", "ProbesMissing")),
     Row("renewer", START, "down", "both schedules", test=f"{RINGS}[both schedules are disabled]",
         note="there is none", then=OVERDUE, silence=("WatchMissing", "ProbesMissing")),
     Row("renewer", START, "refusing", "the function cannot run", test=f"{RINGS}[the renewer's function is broken]",
         note="there is none", then=OVERDUE, alarms=("RenewerErrors", "DeadLetters"), silence=("WatchMissing", "ProbesMissing")),
-    Row("renewer", START, "recovering", "one watch", test="tests/interop/test_alarms.py::test_what_is_well_alarms_nobody[one watch is lost]",
-        note="renews", then="renews", unseen="the next watch, five minutes later, sees all that this one would have"),
+    Row("renewer", START, "recovering", "five passes of the monitor", test="tests/interop/test_alarms.py::test_what_is_well_alarms_nobody[five passes are lost]",
+        note="renews", then="renews", unseen="the next pass sees all that these would have"),
 
     # ------------------------------------------------------------------ killed, anywhere
     *(
@@ -596,13 +601,13 @@ IMPOSSIBLE: dict[tuple[str, str, str], str] = {
         for dependency in (DRILL_LIST, DRILL_EVENT) for mode in MODES if mode != "refusing"
     },
     ("renewer", PROBE, "lost"): "the same as no connection: the receiver does nothing but count probes",
-    ("renewer", PROBE, "recovering"): "it is posted once: the next watch posts another, and the alarm waits for two that were not answered",
+    ("renewer", PROBE, "recovering"): "it is posted once: the next look at everything posts another, and the alarm waits for two that were not answered",
     **{("renewer", dependency, mode): ONE_FAILURE for dependency in (COUNTING, NOTES) for mode in MODES if mode not in ("down", "killed", "killedAfter")},
     **{
-        ("renewer", dependency, mode): "a watch changes nothing but its notes: the next one looks anew"
+        ("renewer", dependency, mode): "a pass that dies changes nothing but its notes and what it repaired: the next one looks anew"
         for dependency in (PROBE, COUNTING, NOTES) for mode in ("killed", "killedAfter")
     },
-    ("renewer", START, "throttling"): "EventBridge Scheduler tries five times for a run and once for a watch; after that, as when it refuses",
+    ("renewer", START, "throttling"): "EventBridge Scheduler tries five times for a run and once for a pass of the monitor; after that, as when it refuses",
     ("renewer", START, "slow"): "a start that comes late is one that did not come until then",
     **{("renewer", START, mode): "whatever the schedule of runs sends starts a run" for mode in ("garbage", "wrong")},
     ("renewer", START, "lost"): "started twice: while one run holds the lease, another leaves",

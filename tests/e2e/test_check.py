@@ -106,11 +106,11 @@ def ask(system, **wanted: str) -> subprocess.CompletedProcess:
 
 
 def test_whatever_is_asked_for_its_report_is_printed(system):
-    told = {action: ask(system, ACTION=action) for action in ("reconcile", "watch", "drill")}
+    told = {action: ask(system, ACTION=action) for action in ("reconcile", "monitor", "drill")}
     told["drill of calls"] = ask(system, ACTION="drill", TOPIC="AlertTopic", POLICY="Warehouse", CITY="Seattle", SITE="400 Pine Street")
 
     assert {what: seen.returncode for what, seen in told.items()} == dict.fromkeys(told, 0), told
-    assert [json.loads(told[action].stdout)["action"] for action in ("reconcile", "watch")] == ["reconcile", "watch"]
+    assert [json.loads(told[action].stdout)["action"] for action in ("reconcile", "monitor")] == ["reconcile", "monitor"]
     # Drills have a table, too.
     assert " TestTopic " in told["drill"].stdout and " AlertTopic " in told["drill of calls"].stdout
 

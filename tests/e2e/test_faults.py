@@ -295,9 +295,9 @@ class Killer:
 
 
 def raised_by_silence(system) -> set[str]:
-    """The alarms that ring if what a watch finds now goes on."""
+    """The alarms that ring if what a pass of the monitor finds now goes on."""
     renewer, receiver = (alarms_raised.Log(system, function) for function in ("Renewer", "Receiver"))
-    invoke(system, "watch")
+    invoke(system, "monitor")
     until(lambda: renewer.least("WatchRuns"), 15)
     answered = renewer.least("ProbesAnswered")
     received = receiver.metrics({"ProbesReceived"}, {"ProbesReceived": 1} if answered.get("ProbesAnswered") else {})

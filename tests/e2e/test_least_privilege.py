@@ -30,7 +30,7 @@ def everything_done(system):
         {"action": "reconcile"},
         {"action": "rotate"},
         {"action": "check"},
-        {"action": "watch"},
+        {"action": "monitor"},
         {"action": "drill"},
         {"action": "drill", "topic": "AlertTopic"},
         {"detail-type": "Subscription Lifecycle", "detail": {"lifecycleEvent": "missed", "subscriptionId": "unknown"}},

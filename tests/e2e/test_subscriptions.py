@@ -53,11 +53,11 @@ def test_the_schedule_runs_the_renewer_every_quarter_of_an_hour(system):
     assert found["Target"]["DeadLetterConfig"]["Arn"].endswith(system.resources["DeadLetterQueue"].rpartition("/")[2])
 
 
-def test_another_schedule_watches_every_five_minutes(system):
-    found = schedules(system)["rate(5 minutes)"]
+def test_another_schedule_monitors_every_minute(system):
+    found = schedules(system)["rate(1 minute)"]
 
     assert found["Target"]["Arn"].endswith(f":function:{system.outputs['RenewerFunctionName']}")
-    assert json.loads(found["Target"]["Input"]) == {"action": "watch"}
+    assert json.loads(found["Target"]["Input"]) == {"action": "monitor", "scheduledAt": "<aws.scheduler.scheduled-time>"}
     assert found["State"] == "ENABLED"
 
 

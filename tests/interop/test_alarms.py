@@ -28,17 +28,17 @@ SETTLED = 20 * 60
 # What rings, by what breaks. All that is named must ring within 15 minutes, or within those that stand beside it; of the rest of the
 # alarms any may ring, too, where more than one thing is wrong then.
 EXPECTED: dict[str, dict[str, int]] = {
-    "graph removes a subscription": {"SubscriptionsRunningOut": SOON},
+    "graph removes a subscription": {"SubscriptionsLost": SOON},
     "graph removes a subscription, and the renewer comes soon": {"SubscriptionsLost": SOON},
     "graph removes a subscription and takes no other": {"SubscriptionsRunningOut": SOON, "RenewerErrors": 18, "NewProblems": SOON},
     "graph is down": {"WatchBlind": SOON, "RenewerErrors": 18, "NewProblems": SOON},
     "entra refuses": {"WatchBlind": SOON, "RenewerErrors": 18, "NewProblems": SOON},
     # Graph delivers for an hour after the last renewal. One that fails alarms nobody: the next one is in time. From the metric of the
-    # renewer the second failure is known at once, from Graph's list at the watch after it.
+    # renewer the second failure is known at once, from what Graph shows at the look after it.
     "graph renews all but one": {"RenewalsFailing": 35, "NewProblems": 40},
     "the renewer's function is broken": {"WatchMissing": SOON, "ProbesMissing": SOON, "RenewerErrors": SOON, "DeadLetters": SOON},
     "the renewer's schedule is disabled": {"ReconcileOverdue": SOON},
-    "the watch's schedule is disabled": {"WatchMissing": SOON, "ProbesMissing": SOON},
+    "the monitor's schedule is disabled": {"WatchMissing": SOON, "ProbesMissing": SOON},
     "both schedules are disabled": {"WatchMissing": SOON, "ProbesMissing": SOON},
     "the state table is down": {"WatchBlind": SOON},
     "the keyring is lost": {"WatchBlind": SOON, "NewProblems": SOON},
@@ -95,7 +95,7 @@ EXPECTED: dict[str, dict[str, int]] = {
     "what the topic for chat does not take is lost": {"ChatCallsLost": SOON},
 }
 # These alarm nobody.
-HARMLESS = ("nothing breaks", "a call", "a handful of forgeries", "one watch is lost", "one probe is lost")
+HARMLESS = ("nothing breaks", "a call", "a handful of forgeries", "five passes are lost", "one probe is lost")
 
 # What breaks when something like it has been broken for hours: the alarms that are in alarm by then, and therefore silent, and how soon
 # `NewProblems` rings in their place.

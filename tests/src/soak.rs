@@ -43,7 +43,7 @@ pub use report::Report;
 pub use stage::Failure;
 pub(crate) use weather::some_time;
 
-use course::{Course, JITTER, SCHEDULE};
+use course::{Course, LONGEST_GAP};
 use stage::{Pace, Setting, Stage};
 use weather::{LONGEST_HARMLESS_STORM, Weather};
 
@@ -90,7 +90,7 @@ pub async fn soak(options: Options, progress: &mut dyn FnMut(&str)) -> io::Resul
         pace: Pace::Drawn(rng.fork()),
         weather: Some(Weather::new(rng.fork(), longest, stage::START)),
         host: rng.fork(),
-        latest: SCHEDULE + JITTER,
+        longest_gap: LONGEST_GAP,
     })
     .await?;
     let length = SignedDuration::from_hours(24 * i64::from(options.days));
@@ -117,7 +117,7 @@ mod tests {
             pace: Pace::Even(100),
             weather: Some(Weather::new(rng.fork(), LONGEST_HARMLESS_STORM, stage::START)),
             host: rng.fork(),
-            latest: SCHEDULE + JITTER,
+            longest_gap: LONGEST_GAP,
         })
         .await
         .unwrap()

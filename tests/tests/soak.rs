@@ -1,12 +1,18 @@
 //! The renewer's promise, over days of virtual time. `cargo run -p end-to-end --bin soak` does it for a year.
 
 use end_to_end::soak::{Options, Report, crowd, soak};
+use jiff::SignedDuration;
 
 async fn soaked(seed: u64, days: u32) -> Report {
     let options = Options { days, rotation_days: 1, ..Options::year(seed) };
     let report = soak(options, &mut |_| {}).await.expect("the simulator starts");
     assert!(report.failure().is_none(), "{report}");
     assert!(report.runs() >= 90 * u64::from(days), "{report}");
+    assert!(report.lies() > 0, "{report}");
+    let (times, longest) = report.gaps_after_removals();
+    assert!(longest <= SignedDuration::from_secs(150), "{report}");
+    // In a day Graph may remove nothing.
+    assert!(days < 4 || (report.passes() > 0 && times > 0), "{report}");
     report
 }
 

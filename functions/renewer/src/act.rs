@@ -11,11 +11,15 @@ use tokio::sync::Mutex;
 use crate::{
     calls::{ATTEMPTS, Calls, Failure, pause},
     keyring::KeyringStore,
-    observe::{CONCURRENCY, list},
-    plan::{Action, Create, Desired, Renew, Replace, proven_state, watches},
+    observe::{CONCURRENCY, list_in_time},
+    plan::{
+        Action, Create, Desired, Held, Renew, Replace, Stray, may_replace, proven_state, record_of, replace_tampered,
+        watches,
+    },
     ports::World,
     records::Record,
     report::{Gap, Outcome, PolicyReport, StrayReport},
+    tampering::{Tampering, is_same_address, tampering},
 };
 
 /// How far ahead a subscription's end is put. Graph allows a day for emergency calls and may refuse a minute more.
@@ -33,6 +37,8 @@ pub struct Acting<'a, W> {
     pub calls: &'a Calls<'a, W>,
     /// What should be.
     pub desired: &'a Desired<'a>,
+    /// The state table's records when the run began; `None` if it could not be read.
+    pub records: Option<&'a [Record]>,
     /// The keyring, as stored.
     pub keyring: &'a KeyringStore<'a, W>,
     /// The current key's certificate, DER in base64.
@@ -66,7 +72,7 @@ enum One {
 /// What could be done for a policy.
 struct Done {
     outcome: Outcome,
-    subscription: Subscription,
+    subscription: Held,
     explanation: Option<String>,
 }
 
@@ -76,6 +82,7 @@ struct Known<'a> {
     policy: &'a Policy,
     client_state_id: &'a str,
     certificate_id: &'a str,
+    tampered_at: Option<Timestamp>,
 }
 
 impl<'a> Known<'a> {
@@ -97,7 +104,7 @@ struct Certificate {
 struct NotDone {
     explanation: String,
     /// The subscription that is there all the same.
-    subscription: Option<Box<Subscription>>,
+    subscription: Option<Held>,
 }
 
 impl NotDone {
@@ -134,13 +141,13 @@ impl<W: World> Acting<'_, W> {
             Action::Create(create) => {
                 let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Created };
                 let done = self.create(&create, outcome, None).await;
-                self.report(&create.policy, create.lost, done)
+                self.report(&create, done)
             }
             Action::Replace(replace) => {
                 let done = self.replace(&replace).await;
-                self.report(&replace.policy, replace.create.lost, done)
+                self.report(&replace.create, done)
             }
-            Action::DeleteStray(stray, tenant) => self.delete_stray(stray, tenant).await,
+            Action::DeleteStray(stray) => self.delete_stray(stray).await,
             Action::Forget(policy) => {
                 self.noted("a record cannot be deleted", self.world().delete_record(&policy).await);
                 One::Nothing
@@ -154,26 +161,41 @@ impl<W: World> Acting<'_, W> {
             policy,
             client_state_id,
             certificate_id: renew.certificate_id.as_deref().unwrap_or(self.certificate_id),
+            tampered_at: renew.tampered_at,
         });
         if let Some(known) = known.filter(|_| renew.adopted) {
             // Before a renewal moves the end by which it is known: if its answer were lost, nobody would know it any more.
             self.record(known, &renew.subscription, renew.lost.clone()).await;
         }
+        // What the report says whatever comes of it.
+        let as_is = self.create_anew(&renew, None);
         let (renewed, certificate) = match self.patch(policy, &renew.subscription).await {
             Ok(done) => done,
             Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
-                let create = Self::create_anew(&renew, Some(id.clone()));
+                let create = self.create_anew(&renew, Some(id.clone()));
                 let done = self.create(&create, Outcome::Recreated, None).await;
-                return self.report(policy, create.lost, done);
+                return self.report(&create, done);
             }
             Err(failure) => {
-                let not_done = NotDone {
-                    explanation: failure.to_string(),
-                    subscription: Some(Box::new(renew.subscription.clone())),
-                };
-                return self.report(policy, None, Err(not_done));
+                let not_done =
+                    NotDone { explanation: failure.to_string(), subscription: Some(renew.subscription.clone()) };
+                return self.report(&as_is, Err(not_done));
             }
         };
+        // The renewal is the first to show it where Graph did not answer before.
+        let changed = tampering(&renewed, policy, self.desired.notification_url);
+        if let Some(tampering) = changed
+            && let Some(known) = known
+        {
+            let now = self.world().now();
+            if may_replace(renew.tampered_at, now) {
+                let replace = replace_tampered(policy, id, tampering, renew.duplicates.clone(), now);
+                let done = self.replace(&replace).await;
+                return self.report(&replace.create, done);
+            }
+            self.record(known.with(&certificate), &Held::from(&renewed), None).await;
+            return self.report(&as_is, self.left_tampered(policy, &renewed, tampering));
+        }
         let explanation = match certificate.id.as_deref() {
             Some(id) if id == self.certificate_id => None,
             None => Some("Graph does not say for which certificate it encrypts".to_owned()),
@@ -184,15 +206,17 @@ impl<W: World> Acting<'_, W> {
             Some(_) if renew.client_state_id.is_none() => {
                 let explanation = "Graph encrypts for a certificate whose key is lost, and the subscription cannot be \
                                    replaced while the state table cannot be read";
-                let not_done = NotDone { explanation: explanation.to_owned(), subscription: Some(Box::new(renewed)) };
-                return self.report(policy, None, Err(not_done));
+                let not_done =
+                    NotDone { explanation: explanation.to_owned(), subscription: Some(Held::from(&renewed)) };
+                return self.report(&as_is, Err(not_done));
             }
             Some(_) => {
-                let replace = Self::replace_for(&renew, "Graph encrypted for a certificate whose key is lost");
+                let replace = self.replace_for(&renew, "Graph encrypted for a certificate whose key is lost");
                 let done = self.replace(&replace).await;
-                return self.report(policy, None, done);
+                return self.report(&as_is, done);
             }
         };
+        let renewed = Held::from(&renewed);
         if let Some(known) = known {
             self.record(known.with(&certificate), &renewed, None).await;
         }
@@ -205,7 +229,24 @@ impl<W: World> Acting<'_, W> {
             (None, true) => Outcome::Adopted,
             (None, false) => Outcome::Renewed,
         };
-        self.report(policy, renew.lost.clone(), Ok(Done { outcome, subscription: renewed, explanation }))
+        let reported = Create { lost: renew.lost.clone(), ..as_is };
+        self.report(&reported, Ok(Done { outcome, subscription: renewed, explanation }))
+    }
+
+    /// A changed subscription that is not replaced: one of its policy was less than a day ago.
+    fn left_tampered(&self, policy: &Policy, renewed: &Subscription, tampering: Tampering) -> Result<Done, NotDone> {
+        let explanation = format!(
+            "the subscription {} {}; one was replaced for that less than a day ago, and this one is not, yet: somebody \
+             holds the app's credential, or another installation uses the same app",
+            renewed.id,
+            tampering.explanation()
+        );
+        self.problems.borrow_mut().push(format!("{}: {explanation}", policy.name));
+        let subscription = Held::from(renewed);
+        if tampering.still_delivers() {
+            return Ok(Done { outcome: Outcome::Renewed, subscription, explanation: Some(explanation) });
+        }
+        Err(NotDone { explanation, subscription: Some(subscription) })
     }
 
     /// Replaces a subscription that does not take the current certificate with a renewal, if that may be done now.
@@ -222,42 +263,40 @@ impl<W: World> Acting<'_, W> {
             return None;
         }
         let why = "Graph did not take the new certificate with the renewal, so that the subscription was replaced";
-        let create = Self::create_anew(renew, None);
+        let create = Create { previous: None, ..self.create_anew(renew, None) };
         let done = self.create(&create, Outcome::Recreated, Some(why)).await;
         *may_exchange = done.is_ok();
         for duplicate in &renew.duplicates {
             self.noted("a duplicate cannot be deleted", self.delete(renew.policy.tenant, duplicate).await);
         }
-        Some(self.report(&renew.policy, None, done))
+        Some(self.report(&create, done))
     }
 
-    fn replace_for(renew: &Renew, why: &'static str) -> Replace {
+    fn replace_for(&self, renew: &Renew, why: &'static str) -> Replace {
         Replace {
             policy: renew.policy.clone(),
             ids: std::iter::once(renew.subscription.id.clone()).chain(renew.duplicates.clone()).collect(),
             why,
             works: false,
-            create: Self::create_anew(renew, None),
+            create: Create { previous: None, ..self.create_anew(renew, None) },
         }
     }
 
-    fn create_anew(renew: &Renew, lost: Option<String>) -> Create {
+    fn create_anew(&self, renew: &Renew, lost: Option<String>) -> Create {
         Create {
             policy: renew.policy.clone(),
             client_state_id: None,
-            previous: None,
+            previous: self.records.and_then(|records| record_of(records, &renew.policy)).cloned(),
             may_delete: renew.client_state_id.is_some(),
             lost,
+            tampered: None,
+            tampered_at: renew.tampered_at,
         }
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Done, NotDone> {
         // What could not be created again in this run is not deleted in it.
         self.calls.in_time()?;
-        if !replace.works {
-            // Without its record no later run can take what is about to be deleted for known.
-            self.noted("a record cannot be deleted", self.world().delete_record(&replace.policy).await);
-        }
         let begun_at = self.world().now();
         for id in &replace.ids {
             let Err(failure) = self.delete(replace.policy.tenant, id).await else { continue };
@@ -268,7 +307,7 @@ impl<W: World> Acting<'_, W> {
             let plain = Renewal { expires_at: self.world().now() + LIFETIME, certificate: None };
             let call = async |token: &AccessToken| self.world().renew(token, id, &plain).await;
             let renewed = self.calls.change_repeated(replace.policy.tenant, call).await?;
-            return Err(NotDone { explanation: failure.to_string(), subscription: Some(Box::new(renewed)) });
+            return Err(NotDone { explanation: failure.to_string(), subscription: Some(Held::from(&renewed)) });
         }
         let done = self.create(&replace.create, Outcome::Recreated, Some(replace.why)).await;
         if done.is_ok() {
@@ -293,7 +332,10 @@ impl<W: World> Acting<'_, W> {
         // Rounded as Graph is told, so that the subscription can be recognised by it.
         let requested = whole_seconds(self.world().now() + LIFETIME);
         let announced = self.announcement(create, &client_state_id, requested);
-        self.put(&announced).await;
+        // Where the records could not be read, there may be a good one, which an announcement would overwrite.
+        if self.records.is_some() {
+            self.put(&announced).await;
+        }
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -312,10 +354,15 @@ impl<W: World> Acting<'_, W> {
             let failure = match created {
                 Ok(created) => {
                     self.check_end(policy, requested, &created);
-                    let known =
-                        Known { policy, client_state_id: &client_state_id, certificate_id: self.certificate_id };
-                    self.record(known, &created, None).await;
-                    return Ok(Done { outcome, subscription: created, explanation: why });
+                    let known = Known {
+                        policy,
+                        client_state_id: &client_state_id,
+                        certificate_id: self.certificate_id,
+                        tampered_at: create.tampered_at,
+                    };
+                    let subscription = Held::from(&created);
+                    self.record(known, &subscription, None).await;
+                    return Ok(Done { outcome, subscription, explanation: why });
                 }
                 Err(failure) => failure,
             };
@@ -330,29 +377,30 @@ impl<W: World> Acting<'_, W> {
             if !conflict && !failure.is_ambiguous() {
                 continue;
             }
-            let same_policy: Vec<Subscription> = list(self.calls, policy.tenant)
-                .await?
-                .subscriptions
-                .into_iter()
-                .filter(|one| watches(one, policy))
-                .collect();
+            if conflict && let Some(done) = self.renew_recorded(create).await? {
+                return Ok(done);
+            }
+            let same_policy = self.in_the_way(policy, &failure).await;
             if let Some((found, proof)) = self.adoptable(create, &announced, &same_policy) {
+                let held = Held::from(found);
                 let known = proof.map(|record| Known {
                     policy,
                     client_state_id: &record.client_state_id,
                     certificate_id: &record.certificate_id,
+                    tampered_at: create.tampered_at,
                 });
                 if let Some(known) = known {
                     // As where a run begins with such a one.
-                    self.record(known, found, create.lost.clone()).await;
+                    self.record(known, &held, create.lost.clone()).await;
                 }
-                match self.patch(policy, found).await {
+                match self.patch(policy, &held).await {
                     Ok((renewed, certificate)) => {
+                        let subscription = Held::from(&renewed);
                         if let Some(known) = known {
-                            self.record(known.with(&certificate), &renewed, None).await;
+                            self.record(known.with(&certificate), &subscription, None).await;
                         }
                         let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
-                        return Ok(Done { outcome, subscription: renewed, explanation: why });
+                        return Ok(Done { outcome, subscription, explanation: why });
                     }
                     Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
                         if !pause(self.world(), self.calls.deadline, attempt, None).await {
@@ -360,10 +408,7 @@ impl<W: World> Acting<'_, W> {
                         }
                     }
                     Err(failure) => {
-                        return Err(NotDone {
-                            explanation: failure.to_string(),
-                            subscription: Some(Box::new(found.clone())),
-                        });
+                        return Err(NotDone { explanation: failure.to_string(), subscription: Some(held) });
                     }
                 }
             } else if conflict && same_policy.is_empty() {
@@ -391,6 +436,60 @@ impl<W: World> Acting<'_, W> {
         }
     }
 
+    /// Renews the subscription that is recorded, since Graph takes no other: it lives, whatever Graph said of it before. `None` if
+    /// there is none, or Graph does not know it by its id.
+    async fn renew_recorded(&self, create: &Create) -> Result<Option<Done>, NotDone> {
+        let is_trusted = |record: &&Record| self.desired.client_state_ids.contains(&record.client_state_id);
+        let known = create.previous.as_ref().filter(is_trusted);
+        let Some((record, id)) = known.and_then(|record| Some((record, record.subscription_id.clone()?))) else {
+            return Ok(None);
+        };
+        let (expires_at, certificate_id) = (record.subscription_expires_at, Some(record.certificate_id.clone()));
+        let held = Held { id, expires_at, certificate_id };
+        match self.patch(&create.policy, &held).await {
+            Ok((renewed, certificate)) => {
+                let known = Known {
+                    policy: &create.policy,
+                    client_state_id: &record.client_state_id,
+                    certificate_id: &record.certificate_id,
+                    tampered_at: create.tampered_at,
+                };
+                let subscription = Held::from(&renewed);
+                self.record(known.with(&certificate), &subscription, None).await;
+                let explanation = Some("Graph had not known the subscription by its id, and took no other".to_owned());
+                Ok(Some(Done { outcome: Outcome::Adopted, subscription, explanation }))
+            }
+            Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => Ok(None),
+            Err(failure) => Err(NotDone { explanation: failure.to_string(), subscription: Some(held) }),
+        }
+    }
+
+    /// What may be in the way of a new subscription: what the conflict names, and what Graph lists for the policy. What is
+    /// recorded for another policy is not among it, whatever the list says.
+    async fn in_the_way(&self, policy: &Policy, failure: &Failure) -> Vec<Subscription> {
+        let is_others = |id: &String| {
+            let mut records = self.records.into_iter().flatten();
+            records.any(|record| {
+                record.subscription_id.as_ref() == Some(id) && !record.policy.is(policy.tenant, &policy.name)
+            })
+        };
+        let mut found = Vec::new();
+        if let Some(id) = failure.conflicting_id() {
+            let call = async |token: &AccessToken| self.world().get(token, &id).await;
+            found.extend(self.calls.once(policy.tenant, call).await);
+        }
+        match list_in_time(self.calls, policy.tenant).await {
+            Ok(listing) => {
+                let listed = listing.subscriptions.into_iter().filter(|one| watches(one, policy));
+                let named = found.first().map(|one| one.id.clone());
+                found.extend(listed.filter(|one| Some(&one.id) != named.as_ref()));
+            }
+            Err(sentence) => tracing::warn!(sentence, "Graph's list cannot be had to find what is in the way"),
+        }
+        found.retain(|one| !is_others(&one.id));
+        found
+    }
+
     /// The subscription that is the one to be created, and the record that proves its client state, where one does.
     fn adoptable<'s>(
         &self,
@@ -398,9 +497,8 @@ impl<W: World> Acting<'_, W> {
         announced: &'s Record,
         same_policy: &'s [Subscription],
     ) -> Option<(&'s Subscription, Option<&'s Record>)> {
-        let ours = same_policy.iter().filter(|one| {
-            one.notification_url == self.desired.notification_url && one.lifecycle_notification_url.is_some()
-        });
+        let ours =
+            same_policy.iter().filter(|one| is_same_address(&one.notification_url, self.desired.notification_url));
         ours.filter_map(|one| {
             let is_known = |id: &str| self.keyring.knows_client_state(id);
             let records = [Some(announced), create.previous.as_ref()];
@@ -412,10 +510,10 @@ impl<W: World> Acting<'_, W> {
         .max_by_key(|(one, _)| one.expires_at)
     }
 
-    async fn delete_stray(&self, stray: Subscription, tenant: TenantId) -> One {
-        let deleted = self.delete(tenant, &stray.id).await;
+    async fn delete_stray(&self, stray: Stray) -> One {
+        let deleted = self.delete(stray.tenant, &stray.id).await;
         One::Stray(StrayReport {
-            tenant_id: tenant,
+            tenant_id: stray.tenant,
             subscription_id: stray.id,
             resource: stray.resource,
             deleted: deleted.is_ok(),
@@ -427,12 +525,8 @@ impl<W: World> Acting<'_, W> {
     ///
     /// Microsoft's pages disagree on whether a renewal can change the certificate. Graph may refuse the whole renewal for
     /// it, in whatever way: then the renewal is what counts.
-    async fn patch(
-        &self,
-        policy: &Policy,
-        subscription: &Subscription,
-    ) -> Result<(Subscription, Certificate), Failure> {
-        let before = &subscription.encryption_certificate_id;
+    async fn patch(&self, policy: &Policy, subscription: &Held) -> Result<(Subscription, Certificate), Failure> {
+        let before = &subscription.certificate_id;
         let current = before.as_deref() == Some(self.certificate_id);
         let requested = self.world().now() + LIFETIME;
         let plain = Renewal { expires_at: requested, certificate: None };
@@ -504,19 +598,21 @@ impl<W: World> Acting<'_, W> {
             certificate_id: self.certificate_id.to_owned(),
             subscription_expires_at: Some(requested),
             replaces: create.lost.clone(),
+            tampered_at: create.tampered_at,
             updated_at: self.world().now(),
         }
     }
 
     /// Records a subscription under the names of its secrets. `replaces` is one that was found lost, as long as nobody was told.
-    async fn record(&self, known: Known<'_>, subscription: &Subscription, replaces: Option<String>) {
+    async fn record(&self, known: Known<'_>, subscription: &Held, replaces: Option<String>) {
         let record = Record {
             policy: known.policy.clone(),
             subscription_id: Some(subscription.id.clone()),
             client_state_id: known.client_state_id.to_owned(),
             certificate_id: known.certificate_id.to_owned(),
-            subscription_expires_at: Some(subscription.expires_at),
+            subscription_expires_at: subscription.expires_at,
             replaces,
+            tampered_at: known.tampered_at,
             updated_at: self.world().now(),
         };
         self.put(&record).await;
@@ -533,7 +629,7 @@ impl<W: World> Acting<'_, W> {
     fn note_stranger(&self, policy: &Policy, blocker: &Subscription) {
         let (_, address) = blocker.notification_url.split_once("://").unwrap_or_default();
         let host = address.split(['/', '?', '#']).next().unwrap_or_default();
-        if blocker.notification_url != self.desired.notification_url {
+        if !is_same_address(&blocker.notification_url, self.desired.notification_url) {
             self.problems.borrow_mut().push(format!(
                 "the policy {} was watched for {host} with this app, and that subscription had to be deleted: if this \
                  happens again, another installation uses the same app, and each takes the other's calls",
@@ -560,22 +656,28 @@ impl<W: World> Acting<'_, W> {
         Ok((id, state))
     }
 
-    fn report(&self, policy: &Policy, lost: Option<String>, done: Result<Done, NotDone>) -> One {
+    /// What became of a policy. What was found of its subscription before stands in `create`.
+    fn report(&self, create: &Create, done: Result<Done, NotDone>) -> One {
         let (outcome, subscription, explanation) = match done {
             Ok(done) => (done.outcome, Some(done.subscription), done.explanation),
-            Err(not) => (Outcome::Failed, not.subscription.map(|one| *one), Some(not.explanation)),
+            Err(not) => (Outcome::Failed, not.subscription, Some(not.explanation)),
         };
-        let expires_at = subscription.as_ref().map(|one| one.expires_at);
+        let expires_at = subscription.as_ref().and_then(|one| one.expires_at);
+        let subscription_id = subscription.map(|one| one.id);
+        // One that could be renewed after all was not lost.
+        let lost = create.lost.clone().filter(|id| subscription_id.as_ref() != Some(id));
         let found_lost = lost.as_ref().map(|id| format!("Graph no longer had the subscription {id}"));
         One::Policy(Box::new(PolicyReport {
-            tenant_id: policy.tenant,
-            policy_name: policy.name.clone(),
+            tenant_id: create.policy.tenant,
+            policy_name: create.policy.name.clone(),
             outcome,
-            subscription_id: subscription.map(|one| one.id),
+            subscription_id,
             expires_at,
             seconds_remaining: seconds_remaining(expires_at, self.world().now()),
             explanation: explanation.or(found_lost),
             lost,
+            known_lost: create.previous.as_ref().is_some_and(|record| record.replaces.is_some()),
+            tampered: create.tampered.clone(),
         }))
     }
 

@@ -33,6 +33,7 @@ use crate::{
         ports::{Publish, PutCall},
     },
     filter_policy::FilterPolicy,
+    lease::LeaseName,
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
         StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
@@ -317,9 +318,15 @@ impl Secrets for Live {
 }
 
 impl StateTable for Live {
-    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
+    async fn take_lease(
+        &self,
+        name: LeaseName,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, OutsideError> {
         let sent = self
-            .put_item(LEASES, RECONCILE)
+            .put_item(LEASES, name.sort_key())
             .item("holder", text(owner))
             .item("expiresAt", seconds(until))
             .condition_expression("attribute_not_exists(pk) OR expiresAt <= :now OR holder = :holder")
@@ -330,12 +337,12 @@ impl StateTable for Live {
         done_on_condition(sent)
     }
 
-    async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
+    async fn release_lease(&self, name: LeaseName, owner: &str) -> Result<(), OutsideError> {
         let sent = self
             .table
             .delete_item()
             .table_name(&self.config.table_name)
-            .set_key(Some(Self::key(LEASES, RECONCILE)))
+            .set_key(Some(Self::key(LEASES, name.sort_key())))
             .condition_expression("attribute_not_exists(pk) OR holder = :holder")
             .expression_attribute_values(":holder", text(owner))
             .send()
@@ -530,6 +537,7 @@ fn item(record: &Record) -> HashMap<String, AttributeValue> {
     // Not `expiresAt`: with that name DynamoDB would delete the record when the time has come.
     add("subscriptionExpiresAt", record.subscription_expires_at.map(|time| time.to_string()).as_deref());
     add("replaces", record.replaces.as_deref());
+    add("tamperedAt", record.tampered_at.map(|time| time.to_string()).as_deref());
     add("updatedAt", Some(&record.updated_at.to_string()));
     item
 }
@@ -543,6 +551,7 @@ fn record(item: &HashMap<String, AttributeValue>) -> Option<Record> {
         certificate_id: text("certificateId")?.clone(),
         subscription_expires_at: text("subscriptionExpiresAt").and_then(|time| time.parse().ok()),
         replaces: text("replaces").cloned(),
+        tampered_at: text("tamperedAt").and_then(|time| time.parse().ok()),
         updated_at: text("updatedAt")?.parse().ok()?,
     })
 }
@@ -755,7 +764,7 @@ mod tests {
     async fn the_lease_is_taken_on_condition() {
         let (live_table, asked) = live(200, json!({})).await;
         let (now, until) = (fake::START, fake::START + jiff::SignedDuration::from_secs(300));
-        assert!(live_table.take_lease("me", now, until).await.unwrap());
+        assert!(live_table.take_lease(LeaseName::Subscriptions, "me", now, until).await.unwrap());
         let (target, body) = asked.lock().unwrap()[0].clone();
         assert_eq!(target, "DynamoDB_20120810.PutItem");
         let item = json!({
@@ -765,9 +774,17 @@ mod tests {
         assert_eq!(body["ConditionExpression"], "attribute_not_exists(pk) OR expiresAt <= :now OR holder = :holder");
         assert_eq!(body["ExpressionAttributeValues"][":now"]["N"], now.as_second().to_string());
         let (held, _) = live(400, refusal("com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException")).await;
-        assert!(!held.take_lease("me", now, until).await.unwrap());
+        assert!(!held.take_lease(LeaseName::Subscriptions, "me", now, until).await.unwrap());
         let (down, _) = live(400, refusal("com.amazonaws.dynamodb.v20120810#ResourceNotFoundException")).await;
-        assert!(down.take_lease("me", now, until).await.is_err());
+        assert!(down.take_lease(LeaseName::Subscriptions, "me", now, until).await.is_err());
+        let (live_table, asked) = live(200, json!({})).await;
+        live_table.take_lease(LeaseName::Monitor, "me", now, until).await.unwrap();
+        live_table.release_lease(LeaseName::Monitor, "me").await.unwrap();
+        let asked = asked.lock().unwrap();
+        assert_eq!(
+            (&asked[0].1["Item"]["sk"]["S"], &asked[1].1["Key"]["sk"]["S"]),
+            (&json!("monitor"), &json!("monitor"))
+        );
     }
 
     #[tokio::test]
@@ -780,10 +797,15 @@ mod tests {
             certificate_id: "key-1".to_owned(),
             subscription_expires_at: Some(fake::START),
             replaces: Some("s0".to_owned()),
+            tampered_at: Some(fake::START),
             updated_at: fake::START,
         };
         live.put_record(&written).await.unwrap();
         assert_eq!(record(&item(&written)), Some(written.clone()));
+        // As versions wrote it that did not look for changes.
+        let mut older = item(&written);
+        older.remove("tamperedAt");
+        assert_eq!(record(&older), Some(Record { tampered_at: None, ..written.clone() }));
         (written.subscription_id, written.subscription_expires_at, written.replaces) = (None, None, None);
         assert_eq!(record(&item(&written)), Some(written));
         let body = asked.lock().unwrap()[0].1.clone();

@@ -66,6 +66,15 @@ impl Failure {
         matches!(self, Self::Graph(error) if error.is_ambiguous())
     }
 
+    /// The subscription that a conflict names as the one in the way.
+    #[must_use]
+    pub fn conflicting_id(&self) -> Option<String> {
+        match self {
+            Self::Graph(error) => error.conflicting_id().map(|id| id.to_string()),
+            Self::Credential(_) | Self::Token(_) | Self::OutOfTime => None,
+        }
+    }
+
     /// How long the other side asks to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -130,6 +139,14 @@ impl<'a, W: World> Calls<'a, W> {
     #[must_use]
     pub fn newest_credential_was_refused(&self) -> bool {
         self.newest_refused.get()
+    }
+
+    /// Sees to it that there is a token for this tenant: without one, each call would ask for it again.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn sign_in(&self, tenant: TenantId) -> Result<(), Failure> {
+        self.token(tenant, None).await.map(drop)
     }
 
     /// As [`once`](Self::once), for a call that changes something: at the pace that Graph allows.

@@ -3,8 +3,10 @@
 //! The request and the answer are those of
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>.
 
+use std::collections::BTreeSet;
+
 use futures::{StreamExt as _, stream};
-use graph_subscriptions::{AccessToken, GraphErrorKind, is_loopback};
+use graph_subscriptions::{AccessToken, GraphErrorKind, Subscription, is_loopback};
 use jiff::SignedDuration;
 use lambda_edge::environment::SettingError;
 use reqwest::Url;
@@ -19,6 +21,7 @@ use crate::{
     ports::{Deployment, OutsideError, World},
     report::{Outcome, Report},
     run::{self, Invocation, RESERVE},
+    tampering::is_same_address,
 };
 
 /// The resource's own name. It never changes, so that no update ever makes CloudFormation delete an older one.
@@ -34,7 +37,7 @@ const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// For so long after a deletion no scheduled run may make the subscriptions anew: the schedule goes later than they do.
-const QUIET: SignedDuration = SignedDuration::from_mins(10);
+const QUIET: SignedDuration = SignedDuration::from_mins(11);
 
 /// A custom-resource request as somebody sent it: whoever may invoke the function can make one up. Nothing is done for it
 /// before [`verified`](Self::verified).
@@ -214,21 +217,23 @@ pub async fn remove_all(world: &impl World, config: &Config, invocation: Invocat
     let deadline = (world.now() + LONGEST_DELETION).min(invocation.ends_at - RESERVE);
     let tenants = config.policies.tenants();
     let calls = Calls::new(world, config, deadline, &tenants);
+    let records = world.records().await.unwrap_or_default();
     let mut left = Vec::new();
     let mut deleted = 0_usize;
     for &tenant in &tenants {
-        let ours = match list(&calls, tenant).await {
+        // Those that are recorded, though the list may leave them out, and those that no record tells of.
+        let own = records.iter().filter(|record| record.policy.tenant == tenant);
+        let mut ids: BTreeSet<String> = own.filter_map(|record| record.subscription_id.clone()).collect();
+        match list(&calls, tenant).await {
             Ok(listing) => {
-                listing.subscriptions.into_iter().filter(|one| one.notification_url == config.notification_url)
+                let is_ours = |one: &&Subscription| is_same_address(&one.notification_url, &config.notification_url);
+                ids.extend(listing.subscriptions.iter().filter(is_ours).map(|one| one.id.clone()));
             }
-            Err(failure) => {
-                left.push(format!("tenant {tenant}: {failure}"));
-                continue;
-            }
-        };
-        let results: Vec<_> = stream::iter(ours)
-            .map(async |one| {
-                calls.change_repeated(tenant, async |token: &AccessToken| world.delete(token, &one.id).await).await
+            Err(failure) => left.push(format!("tenant {tenant}: {failure}")),
+        }
+        let results: Vec<_> = stream::iter(ids)
+            .map(async |id| {
+                calls.change_repeated(tenant, async |token: &AccessToken| world.delete(token, &id).await).await
             })
             .buffer_unordered(CONCURRENCY)
             .collect()

@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::pending,
     sync::OnceLock,
     time::Duration,
@@ -31,6 +31,7 @@ use crate::{
     drill::ports::{Publish, PutCall},
     filter_policy::FilterPolicy,
     keyring::client_state,
+    lease::LeaseName,
     ports::{
         Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
         StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
@@ -120,6 +121,7 @@ pub(crate) struct State {
     pub(crate) elapsed: SignedDuration,
     pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) lease: Option<(String, Timestamp)>,
+    pub(crate) monitor_lease: Option<(String, Timestamp)>,
     pub(crate) lifecycle_run: Option<Timestamp>,
     pub(crate) reconciled_at: Option<Timestamp>,
     pub(crate) latest_notification: Option<Timestamp>,
@@ -147,6 +149,8 @@ pub(crate) struct State {
     /// Operation, policy or subscription (or "" for any), fault.
     pub(crate) faults: VecDeque<(&'static str, &'static str, Fault)>,
     pub(crate) table_down: bool,
+    /// The table takes records and gives none.
+    pub(crate) records_unreadable: bool,
     /// A secret that can be neither read nor written.
     pub(crate) secret_down: Option<String>,
     /// What AWS answers to who asks for a web identity; a right one if nothing else is said.
@@ -176,15 +180,36 @@ pub(crate) struct State {
     pub(crate) slow: Option<(String, SignedDuration)>,
     pub(crate) shortens_to: Option<SignedDuration>,
     pub(crate) hidden_from_next_list: bool,
+    /// What Graph lists in place of what there is.
+    pub(crate) lies: Option<Listing>,
+    /// Subscriptions are named as Graph names them, so that a conflict can name one.
+    pub(crate) names_guids: bool,
     pub(crate) call_takes: SignedDuration,
     pub(crate) kids: Vec<String>,
+    /// When the time of each is over who lets time pass, in the order of their coming.
+    waiting: BTreeSet<(SignedDuration, u64)>,
+    waits: u64,
     steps: usize,
     death: Option<Death>,
     dead: bool,
     names: u32,
 }
 
+fn of_lease(name: LeaseName) -> &'static str {
+    match name {
+        LeaseName::Subscriptions => "",
+        LeaseName::Monitor => " to monitor",
+    }
+}
+
 impl State {
+    fn lease_of(&mut self, name: LeaseName) -> &mut Option<(String, Timestamp)> {
+        match name {
+            LeaseName::Subscriptions => &mut self.lease,
+            LeaseName::Monitor => &mut self.monitor_lease,
+        }
+    }
+
     /// A subscription as Graph shows it.
     fn shown(&self, subscription: &Subscription) -> Subscription {
         let mut shown = subscription.clone();
@@ -196,6 +221,18 @@ impl State {
 pub(crate) struct Fake {
     pub(crate) state: RefCell<State>,
     died: Notify,
+}
+
+/// Somebody who lets time pass, until it is over or given up.
+struct Waiting<'a> {
+    fake: &'a Fake,
+    end: (SignedDuration, u64),
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.fake.state.borrow_mut().waiting.remove(&self.end);
+    }
 }
 
 impl Fake {
@@ -344,6 +381,8 @@ impl Fake {
         assert!(age <= SignedDuration::from_secs(60), "{operation} with a token of {age}");
         self.step(format!("{operation} {about}"), |state| {
             state.elapsed += state.call_takes;
+            // What has ended is gone.
+            state.held.retain(|held| held.subscription.expires_at > now);
             if state.refused_tokens > 0 {
                 state.refused_tokens -= 1;
                 return Err(error(GraphErrorKind::Unauthorized));
@@ -376,11 +415,29 @@ impl Fake {
     async fn slow_down(&self, call: &str) -> bool {
         let slow = self.state.borrow().slow.clone();
         let Some((_, length)) = slow.filter(|(start, _)| call.starts_with(start.as_str())) else { return false };
-        let end = self.state.borrow().elapsed + length;
-        tokio::task::yield_now().await;
-        let mut state = self.state.borrow_mut();
-        state.elapsed = state.elapsed.max(end);
+        self.pass(length).await;
         true
+    }
+
+    /// Lets time pass, beside others who do so: whose time is over first goes on first. What is given up waits for nothing.
+    async fn pass(&self, length: SignedDuration) {
+        let end = {
+            let mut state = self.state.borrow_mut();
+            state.waits += 1;
+            let end = (state.elapsed + length, state.waits);
+            state.waiting.insert(end);
+            end
+        };
+        let waiting = Waiting { fake: self, end };
+        loop {
+            tokio::task::yield_now().await;
+            if self.state.borrow().waiting.first() == Some(&end) {
+                break;
+            }
+        }
+        drop(waiting);
+        let mut state = self.state.borrow_mut();
+        state.elapsed = state.elapsed.max(end.0);
     }
 
     /// What Graph is given must be in the keyring that is stored at that moment.
@@ -393,7 +450,7 @@ impl Fake {
     }
 }
 
-fn error(kind: GraphErrorKind) -> GraphError {
+pub(crate) fn error(kind: GraphErrorKind) -> GraphError {
     GraphError { kind, status: None, code: None, message: "as told".to_owned(), request_id: None, retry_after: None }
 }
 
@@ -457,6 +514,9 @@ impl Microsoft for Fake {
             if std::mem::take(&mut state.hidden_from_next_list) {
                 return Ok(Listing::default());
             }
+            if let Some(lie) = state.lies.clone() {
+                return Ok(lie);
+            }
             let of_tenant = state.held.iter().filter(|held| held.tenant == token.tenant());
             let subscriptions = of_tenant.map(|held| state.shown(&held.subscription)).collect();
             Ok(Listing { subscriptions, ..Listing::default() })
@@ -478,12 +538,18 @@ impl Microsoft for Fake {
             Self::assert_stored(state, new.certificate_id, Some(new.client_state.expose()));
             let resource = new.policy.resource();
             let taken = |held: &Held| held.tenant == new.policy.tenant && held.subscription.resource == resource;
-            if state.held.iter().any(taken) {
-                return Err(error(GraphErrorKind::Conflict));
+            if let Some(held) = state.held.iter().find(|held| taken(held)) {
+                let message = format!("Subscription Id {} already exists", held.subscription.id);
+                return Err(GraphError { message, ..error(GraphErrorKind::Conflict) });
             }
             state.names += 1;
+            let id = if state.names_guids {
+                format!("00000000-0000-4000-8000-{:012}", state.names)
+            } else {
+                format!("new-{}", state.names)
+            };
             let subscription = Subscription {
-                id: format!("new-{}", state.names),
+                id,
                 resource,
                 notification_url: new.notification_url.to_owned(),
                 lifecycle_notification_url: Some(new.notification_url.to_owned()),
@@ -685,23 +751,33 @@ impl Secrets for Fake {
 }
 
 impl StateTable for Fake {
-    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
-        self.table("take lease".to_owned(), |state| {
-            if state.lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now) {
+    async fn take_lease(
+        &self,
+        name: LeaseName,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, OutsideError> {
+        self.table(format!("take lease{}", of_lease(name)), |state| {
+            let lease = state.lease_of(name);
+            if lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now) {
                 return false;
             }
-            state.lease = Some((owner.to_owned(), until));
+            *lease = Some((owner.to_owned(), until));
             true
         })
         .await
     }
 
-    async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
-        self.table("release lease".to_owned(), |state| assert_eq!(state.lease.take().unwrap().0, owner)).await
+    async fn release_lease(&self, name: LeaseName, owner: &str) -> Result<(), OutsideError> {
+        let call = format!("release lease{}", of_lease(name));
+        self.table(call, |state| assert_eq!(state.lease_of(name).take().unwrap().0, owner)).await
     }
 
     async fn records(&self) -> Result<Vec<Record>, OutsideError> {
-        self.table("records".to_owned(), |state| state.records.values().cloned().collect()).await
+        let unreadable = self.state.borrow().records_unreadable;
+        let records = self.table("records".to_owned(), |state| state.records.values().cloned().collect()).await;
+        if unreadable { Err(down("DynamoDB")) } else { records }
     }
 
     async fn put_record(&self, record: &Record) -> Result<(), OutsideError> {
@@ -790,9 +866,8 @@ impl Host for Fake {
     }
 
     async fn sleep(&self, duration: Duration) {
-        let mut state = self.state.borrow_mut();
-        state.elapsed += SignedDuration::try_from(duration).unwrap();
-        state.sleeps.push(duration);
+        self.pass(SignedDuration::try_from(duration).unwrap()).await;
+        self.state.borrow_mut().sleeps.push(duration);
     }
 
     fn chance(&self) -> f64 {

@@ -1,5 +1,6 @@
 //! What a run is asked to do.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,8 +22,9 @@ pub enum Action {
     ReplaceLeaked,
     /// Test every link of the chain, and change nothing.
     Check,
-    /// Look whether anything fails without a word, and change nothing.
-    Watch,
+    /// Look whether the subscriptions are there, and repair what is gone. With the time for which the schedule sent it, most of
+    /// the rest is looked at every five minutes only.
+    Monitor(Option<Timestamp>),
     /// Send a drill.
     Drill(Drill),
     /// The same as reconcile, now, since Graph said something of a subscription.
@@ -45,7 +47,7 @@ pub struct LifecycleEvent {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownAction {
     /// There is no such action.
-    #[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate, check, watch or drill")]
+    #[error("{0}; what can be asked for is {{\"action\":\"reconcile\"}}, and likewise rotate, check, monitor or drill")]
     NoAction(String),
     /// There is no such rotation.
     #[error(
@@ -74,7 +76,7 @@ impl Action {
                 "reconcile" => Ok(Self::Reconcile),
                 "rotate" => rotation(event),
                 "check" => Ok(Self::Check),
-                "watch" => Ok(Self::Watch),
+                "monitor" => Ok(Self::Monitor(scheduled_at(event))),
                 "drill" => drill(event).map(Self::Drill),
                 other => Err(UnknownAction::NoAction(format!("there is no action '{}'", printable(other)))),
             },
@@ -90,6 +92,11 @@ impl Action {
         let detail = event.get("detail").filter(|_| lifecycle);
         detail.and_then(|detail| LifecycleEvent::deserialize(detail).ok()).map_or(Self::Scheduled, Self::Lifecycle)
     }
+}
+
+/// For which time the schedule sent the event.
+fn scheduled_at(event: &Value) -> Option<Timestamp> {
+    event.get("scheduledAt")?.as_str()?.parse().ok()
 }
 
 /// Which rotation is asked for. Nothing is guessed: who misspells `leaked` must not believe that what leaked was replaced.
@@ -196,8 +203,19 @@ mod tests {
         assert_eq!(asked("reconcile"), Ok(Action::Reconcile));
         assert_eq!(asked("rotate"), Ok(Action::Rotate));
         assert_eq!(asked("check"), Ok(Action::Check));
-        assert_eq!(asked("watch"), Ok(Action::Watch));
+        assert_eq!(asked("monitor"), Ok(Action::Monitor(None)));
         assert_eq!(asked("drill"), Ok(Action::Drill(Drill::to(Destination::Test))));
+    }
+
+    #[test]
+    fn the_schedule_says_for_which_minute_it_asks_to_monitor() {
+        let asked = |at: Value| Action::from_event(&json!({"action": "monitor", "scheduledAt": at}));
+        let at: Timestamp = "2026-11-23T10:05:00Z".parse().unwrap();
+        assert_eq!(asked(json!("2026-11-23T10:05:00Z")), Ok(Action::Monitor(Some(at))));
+        // As where nobody fills it in: then everything is looked at.
+        for other in [json!("<aws.scheduler.scheduled-time>"), json!(null), json!(5)] {
+            assert_eq!(asked(other), Ok(Action::Monitor(None)));
+        }
     }
 
     #[test]
@@ -268,7 +286,7 @@ mod tests {
         for event in [json!({"action": "explode"}), json!({"action": 1}), json!({"action": null})] {
             let sentence = Action::from_event(&event).unwrap_err().to_string();
             let allowed =
-                r#"what can be asked for is {"action":"reconcile"}, and likewise rotate, check, watch or drill"#;
+                r#"what can be asked for is {"action":"reconcile"}, and likewise rotate, check, monitor or drill"#;
             assert!(sentence.ends_with(allowed), "{sentence}");
         }
         let sentence = Action::from_event(&json!({"action": "ex\nplode"})).unwrap_err().to_string();

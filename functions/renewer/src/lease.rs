@@ -9,6 +9,27 @@ use crate::ports::World;
 /// How long who has patience waits before it asks for the lease again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
 
+/// What a lease is for. Each has an item of its own in the state table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeaseName {
+    /// To change subscriptions.
+    Subscriptions,
+    /// To monitor: no pass begins beside another.
+    Monitor,
+}
+
+impl LeaseName {
+    /// The sort key of its item.
+    #[must_use]
+    pub fn sort_key(self) -> &'static str {
+        match self {
+            // As it was when there was one lease.
+            Self::Subscriptions => "reconcile",
+            Self::Monitor => "monitor",
+        }
+    }
+}
+
 /// Whether a run may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lease {
@@ -24,7 +45,7 @@ pub enum Lease {
 /// Tries to take the lease, again and again until `patience` ends if another run holds it.
 pub async fn take_in_time(world: &impl World, owner: &str, until: Timestamp, patience: Timestamp) -> Lease {
     loop {
-        let lease = take(world, owner, until).await;
+        let lease = take(world, LeaseName::Subscriptions, owner, until).await;
         if lease != Lease::Held || world.now() >= patience {
             return lease;
         }
@@ -33,8 +54,8 @@ pub async fn take_in_time(world: &impl World, owner: &str, until: Timestamp, pat
 }
 
 /// Tries to take the lease until a time by which the run has surely ended.
-pub async fn take(world: &impl World, owner: &str, until: Timestamp) -> Lease {
-    match world.take_lease(owner, world.now(), until).await {
+pub async fn take(world: &impl World, name: LeaseName, owner: &str, until: Timestamp) -> Lease {
+    match world.take_lease(name, owner, world.now(), until).await {
         Ok(true) => Lease::Taken,
         Ok(false) => Lease::Held,
         Err(error) => Lease::Unreachable(error.to_string()),

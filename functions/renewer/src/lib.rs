@@ -23,6 +23,7 @@ pub mod records;
 pub mod report;
 pub mod run;
 pub mod subscriber;
+pub mod tampering;
 pub mod watch;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::{
-    check::ports::Surroundings, drill, filter_policy::FilterPolicy, records::Record, report::Health,
+    check::ports::Surroundings, drill, filter_policy::FilterPolicy, lease::LeaseName, records::Record, report::Health,
     subscriber::Subscriber, watch,
 };
 
@@ -90,15 +90,16 @@ pub trait Secrets {
 
 /// The state table.
 pub trait StateTable {
-    /// Takes the lease unless another owner holds one that has not ended; says whether it was taken.
+    /// Takes a lease unless another owner holds one that has not ended; says whether it was taken.
     fn take_lease(
         &self,
+        name: LeaseName,
         owner: &str,
         now: Timestamp,
         until: Timestamp,
     ) -> impl Future<Output = Result<bool, OutsideError>>;
-    /// Gives the lease back, if this owner holds it.
-    fn release_lease(&self, owner: &str) -> impl Future<Output = Result<(), OutsideError>>;
+    /// Gives a lease back, if this owner holds it.
+    fn release_lease(&self, name: LeaseName, owner: &str) -> impl Future<Output = Result<(), OutsideError>>;
     /// All records that can be read as such.
     fn records(&self) -> impl Future<Output = Result<Vec<Record>, OutsideError>>;
     /// Writes a policy's record.

@@ -19,6 +19,8 @@ pub struct Record {
     pub subscription_expires_at: Option<Timestamp>,
     /// The subscription that was found lost, while its successor is not there yet.
     pub replaces: Option<String>,
+    /// When a subscription of the policy was last replaced because somebody had changed it.
+    pub tampered_at: Option<Timestamp>,
     /// When this was written.
     pub updated_at: Timestamp,
 }

@@ -4,7 +4,7 @@ use graph_notifications::{Policy, PolicyName, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::input::LifecycleEvent;
+use crate::{input::LifecycleEvent, tampering::Tampering};
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,6 +32,8 @@ pub struct Report {
     pub keyring: KeyringReport,
     /// Entra's signing keys after the run.
     pub signing_keys: SigningKeysReport,
+    /// What Graph's list got wrong, a sentence each. Nothing was decided by it.
+    pub list_findings: Vec<String>,
     /// What went wrong besides, a sentence each.
     pub problems: Vec<String>,
 }
@@ -57,6 +59,12 @@ pub struct PolicyReport {
     /// The subscription that was found lost.
     #[serde(skip)]
     pub lost: Option<String>,
+    /// Whether it was found lost before, so that operations know.
+    #[serde(skip)]
+    pub known_lost: bool,
+    /// The subscription that somebody had changed, and what of it.
+    #[serde(skip)]
+    pub tampered: Option<(String, Tampering)>,
 }
 
 /// What was done for a policy.
@@ -152,9 +160,9 @@ pub struct Health {
     pub tenant_id: TenantId,
     /// The policy's name.
     pub policy_name: PolicyName,
-    /// `recreated`, or `lost` while there is no successor.
+    /// `recreated`; `tampered` if it was replaced because somebody had changed it; `lost` while there is no successor.
     pub state: &'static str,
-    /// The subscription that was found lost.
+    /// The subscription that was found lost or changed.
     pub lost_subscription_id: String,
     /// Its successor.
     pub subscription_id: Option<String>,
@@ -171,24 +179,64 @@ impl PolicyReport {
         Policy { tenant: self.tenant_id, name: self.policy_name.clone() }
     }
 
-    /// The event to send, if the subscription was found lost.
+    /// The event to send, if the subscription was found lost or changed.
     #[must_use]
     pub fn health(&self, now: Timestamp) -> Option<Health> {
         let recreated = self.outcome != Outcome::Failed;
+        let (id, state, explanation) = match (&self.tampered, &self.lost) {
+            (Some((id, tampering)), _) => (
+                id,
+                if recreated { "tampered" } else { "lost" },
+                format!(
+                    "Somebody who holds the app's credential had changed the subscription, so that it {}; {}.",
+                    tampering.explanation(),
+                    if recreated { "it was replaced" } else { "it could not be replaced" }
+                ),
+            ),
+            (None, Some(id)) if recreated => (
+                id,
+                "recreated",
+                "Graph no longer had the subscription; emergency calls of the minutes before may have gone unreported."
+                    .to_owned(),
+            ),
+            (None, Some(id)) => (
+                id,
+                "lost",
+                "Graph no longer has the subscription, and it could not be replaced; emergency calls go unreported."
+                    .to_owned(),
+            ),
+            (None, None) => return None,
+        };
         Some(Health {
             tenant_id: self.tenant_id,
             policy_name: self.policy_name.clone(),
-            state: if recreated { "recreated" } else { "lost" },
-            lost_subscription_id: self.lost.clone()?,
+            state,
+            lost_subscription_id: id.clone(),
             subscription_id: self.subscription_id.clone().filter(|_| recreated),
             observed_at: now,
-            explanation: if recreated {
-                "Graph no longer had the subscription; emergency calls since the last run may have gone unreported."
-            } else {
-                "Graph no longer has the subscription, and it could not be replaced; emergency calls go unreported."
-            }
-            .to_owned(),
+            explanation,
         })
+    }
+}
+
+impl Report {
+    /// The report of a run that begins.
+    #[must_use]
+    pub fn begun(action: &'static str, started_at: Timestamp) -> Self {
+        Self {
+            action,
+            ok: false,
+            skipped: None,
+            lifecycle: None,
+            started_at,
+            duration_ms: 0,
+            policies: Vec::new(),
+            strays: Vec::new(),
+            keyring: KeyringReport::default(),
+            signing_keys: SigningKeysReport::default(),
+            list_findings: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 }
 
@@ -216,10 +264,13 @@ mod tests {
                 seconds_remaining: 84_600,
                 explanation: None,
                 lost: Some("s1".to_owned()),
+                known_lost: false,
+                tampered: None,
             }],
             strays: Vec::new(),
             keyring: KeyringReport { certificate_id: Some("key-1".to_owned()), ..KeyringReport::default() },
             signing_keys: SigningKeysReport { count: 3, fetched_at: Some(start) },
+            list_findings: Vec::new(),
             problems: Vec::new(),
         };
         let expected = serde_json::json!({
@@ -231,10 +282,18 @@ mod tests {
             "strays": [],
             "keyring": {"certificateId": "key-1", "written": false, "rotated": false, "removedCertificateIds": []},
             "signingKeys": {"count": 3, "fetchedAt": "2025-11-24T16:00:00Z"},
-            "problems": [],
+            "listFindings": [], "problems": [],
         });
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
         let health = serde_json::to_value(report.policies[0].health(start)).unwrap();
         assert_eq!((&health["state"], &health["lostSubscriptionId"]), (&"recreated".into(), &"s1".into()));
+        let tampered = Some(("s0".to_owned(), Tampering::NotificationUrl));
+        let changed = PolicyReport { tampered, lost: None, ..report.policies[0].clone() };
+        let health = changed.health(start).unwrap();
+        assert_eq!((health.state, health.lost_subscription_id.as_str()), ("tampered", "s0"));
+        assert!(health.explanation.contains("another address") && health.explanation.contains("was replaced"));
+        let failed = PolicyReport { outcome: Outcome::Failed, ..changed };
+        assert_eq!(failed.health(start).unwrap().state, "lost");
+        assert_eq!(PolicyReport { tampered: None, ..failed }.health(start), None);
     }
 }

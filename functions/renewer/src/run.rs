@@ -1,9 +1,12 @@
 //! One invocation: what is asked for, from the lease to the report.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use futures::{StreamExt as _, stream};
-use graph_notifications::TenantId;
+use graph_notifications::{Policy, TenantId};
 use graph_subscriptions::{AccessToken, Renewal, Subscription};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::environment::SettingError;
@@ -21,15 +24,16 @@ use crate::{
     drill::{NotSent, drill, report::DrillReport},
     input::{Action, LifecycleEvent, UnknownAction},
     keyring::{InUse, KeyringStore, Rotation},
-    lease::{self, Lease},
+    lease::{self, Lease, LeaseName},
     lifecycle::{self, Turn},
     metrics,
-    observe::{CONCURRENCY, list},
-    plan::{Desired, Observed, plan, watches},
+    observe::{CONCURRENCY, by_id, list_findings, list_in_time},
+    plan::{self, Answered, Desired, Observed, plan, record_of, watches},
     ports::{Deployment, Outside, World},
     records::Record,
-    report::{KeyringReport, Outcome, PolicyReport, Report, Revocation, SigningKeysReport},
-    watch::{report::WatchReport, watch},
+    report::{Outcome, PolicyReport, Report, Revocation, SigningKeysReport},
+    tampering::is_same_address,
+    watch::{monitor, report::WatchReport},
 };
 
 /// No call to Microsoft begins in this last part of the time that the function has: what is under way can end, and what
@@ -39,7 +43,14 @@ pub const RESERVE: SignedDuration = SignedDuration::from_secs(50);
 /// How long a run that somebody waits for leaves itself, at least, when it waits for another to end.
 const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(60);
 
-/// How much earlier than answered a listed end may be before it is a problem.
+/// How much time a repair needs at least once it has the lease, and what it leaves for events and metrics.
+const SHORTEST_REPAIR: SignedDuration = SignedDuration::from_secs(20);
+const AFTER_REPAIR: SignedDuration = SignedDuration::from_secs(8);
+
+/// How long a run of the schedule waits for what has the lease: a repair, which is short and does not renew.
+const LONGEST_REPAIR: SignedDuration = SignedDuration::from_secs(60);
+
+/// How much earlier than answered an end may be before it is a problem.
 const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long a receiver that is running goes by a keyring before it reads it again.
@@ -93,10 +104,10 @@ impl Asked {
         }
     }
 
-    /// Until when to wait for another run to end. The schedule does not: what runs does its work.
+    /// Until when to wait for another run to end. The schedule waits for a repair alone: a run does its work.
     fn patience(&self, now: Timestamp, ends_at: Timestamp) -> Timestamp {
         match self {
-            Self::BySchedule => now,
+            Self::BySchedule => now + LONGEST_REPAIR,
             Self::ToReconcile | Self::ToRotate | Self::ToReplaceLeaked | Self::ByGraph(_) | Self::ByDeployment => {
                 ends_at - RESERVE - SHORTEST_RUN
             }
@@ -185,8 +196,8 @@ pub async fn handle(
         Action::ReplaceLeaked => Asked::ToReplaceLeaked,
         Action::Lifecycle(event) => Asked::ByGraph(event),
         Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
-        Action::Watch => {
-            let report = Box::pin(watch(outside, config, invocation.ends_at)).await;
+        Action::Monitor(scheduled_at) => {
+            let report = Box::pin(monitor(outside, config, invocation, scheduled_at)).await;
             log_watch(&report);
             return Ok(Answer::Watch(Box::new(report)));
         }
@@ -274,11 +285,11 @@ fn log(report: &Report) {
     }
 }
 
-/// What is as it should be is said by the metrics alone: a watch runs every few minutes.
+/// What is as it should be is said by the metrics alone: a pass comes every minute.
 fn log_watch(report: &WatchReport) {
     if !report.ok || !report.new_problems.is_empty() {
         let text = serde_json::to_string(report).unwrap_or_default();
-        tracing::warn!(report = text, "the watch saw something wrong");
+        tracing::warn!(report = text, "the monitor saw something wrong");
     }
 }
 
@@ -320,19 +331,7 @@ pub fn verdict(report: &Report) -> Result<(), RunError> {
 
 /// Compares the subscriptions with what they should be, and repairs the difference. Whatever goes wrong is in the report.
 pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocation<'_>, asked: &Asked) -> Report {
-    let mut report = Report {
-        action: asked.word(),
-        ok: false,
-        skipped: None,
-        lifecycle: None,
-        started_at: world.now(),
-        duration_ms: 0,
-        policies: Vec::new(),
-        strays: Vec::new(),
-        keyring: KeyringReport::default(),
-        signing_keys: SigningKeysReport::default(),
-        problems: Vec::new(),
-    };
+    let mut report = Report::begun(asked.word(), world.now());
     if let Asked::ByGraph(event) = asked {
         report.lifecycle = Some(event.clone());
         if let Turn::Leave(why) = lifecycle::turn(world, event).await {
@@ -354,7 +353,16 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
         Lease::Unreachable(error) => report.problems.push(format!("the run goes on without a lease: {error}")),
     }
     reconcile_alone(world, config, invocation.ends_at - RESERVE, asked, &mut report).await;
+    tell_health(world, config, &mut report).await;
+    if let Err(error) = world.note_reconciled(world.now()).await {
+        report.problems.push(format!("it cannot be noted that the run has ended, and it will be missed: {error}"));
+    }
+    finish(world, config, &lease, invocation.owner, &mut report).await;
+    report
+}
 
+/// Puts events about what was found lost or changed on the bus.
+async fn tell_health(world: &impl World, config: &Config, report: &mut Report) {
     let position = |policy: &PolicyReport| config.policies.iter().position(|one| *one == policy.policy());
     report.policies.sort_by_key(position);
     let healths = report.policies.iter().filter_map(|policy| policy.health(world.now()));
@@ -365,11 +373,12 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
         .await;
     let unsent = sent.into_iter().filter_map(Result::err);
     report.problems.extend(unsent.map(|error| format!("the event Subscription Health cannot be sent: {error}")));
-    if let Err(error) = world.note_reconciled(world.now()).await {
-        report.problems.push(format!("it cannot be noted that the run has ended, and it will be missed: {error}"));
-    }
-    if lease == Lease::Taken
-        && let Err(error) = world.release_lease(invocation.owner).await
+}
+
+/// Gives the lease back, and says what came of the run.
+async fn finish(world: &impl World, config: &Config, lease: &Lease, owner: &str, report: &mut Report) {
+    if *lease == Lease::Taken
+        && let Err(error) = world.release_lease(LeaseName::Subscriptions, owner).await
     {
         report.problems.push(format!("the lease cannot be given back, and ends by itself: {error}"));
     }
@@ -378,9 +387,42 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
         && report.strays.iter().all(|stray| stray.deleted);
     let duration = world.now().duration_since(report.started_at);
     report.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    for line in metrics::lines(&report, &config.function_name, world.now()) {
+    for line in metrics::lines(report, &config.function_name, world.now()) {
         world.emit(&line);
     }
+}
+
+/// Creates anew what is gone of these policies' subscriptions, and does nothing else: by the plan of a run and under its lease.
+/// Another run may have repaired it in the meantime; then nothing is done.
+pub async fn repair(world: &impl World, config: &Config, invocation: Invocation<'_>, policies: &[Policy]) -> Report {
+    let mut report = Report::begun("repair", world.now());
+    let patience = invocation.ends_at - SHORTEST_REPAIR;
+    let lease = lease::take_in_time(world, invocation.owner, invocation.ends_at, patience).await;
+    match &lease {
+        Lease::Taken => {}
+        Lease::Held => {
+            report.skipped = Some("another run holds the lease");
+            return report;
+        }
+        Lease::Unreachable(error) => report.problems.push(format!("the repair goes on without a lease: {error}")),
+    }
+    let deadline = invocation.ends_at - AFTER_REPAIR;
+    let done = match KeyringStore::read(world, &config.keyring_secret_id).await {
+        Ok(keyring) => with_keyring(world, config, deadline, &keyring, Some(policies), &mut report).await,
+        Err(sentence) => Err(sentence),
+    };
+    if let Err(sentence) = done {
+        report.problems.push(format!("nothing can be repaired: {sentence}"));
+    }
+    // A run tells every quarter of an hour of what stays lost, and not every minute.
+    report.policies.iter_mut().filter(|policy| policy.known_lost && policy.outcome == Outcome::Failed).for_each(
+        |policy| {
+            policy.lost = None;
+        },
+    );
+    tell_health(world, config, &mut report).await;
+    finish(world, config, &lease, invocation.owner, &mut report).await;
+    log(&report);
     report
 }
 
@@ -402,7 +444,7 @@ async fn reconcile_alone(world: &impl World, config: &Config, deadline: Timestam
             });
             report.problems.extend(preparation.problems);
             prepare_app_certificates(world, config, report).await;
-            with_keyring(world, config, deadline, &keyring, report).await
+            with_keyring(world, config, deadline, &keyring, None, report).await
         }
         Err(sentence) => Err(sentence),
     };
@@ -429,11 +471,13 @@ async fn prepare_app_certificates(world: &impl World, config: &Config, report: &
     }
 }
 
+/// Observes, plans and acts in each tenant. With `gone`, only what is gone of these policies is created anew.
 async fn with_keyring<W: World>(
     world: &W,
     config: &Config,
     deadline: Timestamp,
     keyring: &KeyringStore<'_, W>,
+    gone: Option<&[Policy]>,
     report: &mut Report,
 ) -> Result<(), String> {
     let key = keyring.current_key().ok_or("the keyring has no current key")?;
@@ -452,12 +496,14 @@ async fn with_keyring<W: World>(
             None
         }
     };
-    let tenants = config.policies.tenants();
+    let mut tenants = config.policies.tenants();
+    tenants.retain(|tenant| gone.is_none_or(|gone| gone.iter().any(|policy| policy.tenant == *tenant)));
     let calls = Calls::new(world, config, deadline, &tenants);
     let (problems, gaps) = (RefCell::default(), RefCell::default());
     let acting = Acting {
         calls: &calls,
         desired: &desired,
+        records: records.as_deref(),
         keyring,
         certificate: &certificate,
         certificate_id: &key.certificate_id,
@@ -467,7 +513,7 @@ async fn with_keyring<W: World>(
     };
     // Side by side: a tenant that does not answer takes no time from the others.
     let of_tenants: Vec<_> = stream::iter(tenants)
-        .map(async |tenant| one_tenant(&acting, tenant, records.as_deref()).await)
+        .map(async |tenant| one_tenant(&acting, tenant, gone).await)
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
@@ -475,6 +521,7 @@ async fn with_keyring<W: World>(
     for of_tenant in of_tenants {
         report.policies.extend(of_tenant.acted.policies);
         report.strays.extend(of_tenant.acted.strays);
+        report.list_findings.extend(of_tenant.list_findings);
         // What could not be seen may need anything.
         in_use = in_use.zip(of_tenant.certificate_ids).map(|(mut in_use, seen)| {
             in_use.certificate_ids.extend(seen);
@@ -492,7 +539,7 @@ async fn with_keyring<W: World>(
                 .to_owned(),
         );
     }
-    if let Some(in_use) = in_use {
+    if let Some(in_use) = in_use.filter(|_| gone.is_none()) {
         match keyring.tidy(&in_use).await {
             Ok(removed) => report.keyring.removed_certificate_ids = removed,
             Err(sentence) => report.problems.push(format!("the keyring keeps what nothing needs: {sentence}")),
@@ -520,43 +567,91 @@ async fn with_keyring<W: World>(
 }
 
 /// What came of a tenant.
+#[derive(Default)]
 struct OfTenant {
     acted: Acted,
     /// The certificates that our subscriptions had when the run began; what it has changed is left to the next one. `None`
     /// if they could not be seen.
     certificate_ids: Option<Vec<String>>,
+    list_findings: Vec<String>,
 }
 
-/// Observes, plans and acts in one tenant.
-async fn one_tenant<W: World>(acting: &Acting<'_, W>, tenant: TenantId, records: Option<&[Record]>) -> OfTenant {
+/// Observes, plans and acts in one tenant. With `gone`, only for these policies, and only what is missing.
+async fn one_tenant<W: World>(acting: &Acting<'_, W>, tenant: TenantId, gone: Option<&[Policy]>) -> OfTenant {
     let (calls, desired) = (acting.calls, acting.desired);
-    let listed = match list(calls, tenant).await {
-        Ok(listing) => listing.subscriptions,
-        Err(failure) => {
-            let now = calls.world.now();
-            let policies = desired.policies.iter().filter(|policy| policy.tenant == tenant);
-            let sentence = failure.to_string();
-            let unseen = policies.map(|policy| unobserved(policy, records.unwrap_or_default(), &sentence, now));
-            return OfTenant { acted: Acted { policies: unseen.collect(), strays: Vec::new() }, certificate_ids: None };
-        }
+    let records = acting.records.unwrap_or_default();
+    let is_meant = |policy: &Policy| gone.is_none_or(|gone| gone.contains(policy));
+    let policies: Vec<&Policy> =
+        desired.policies.iter().filter(|policy| policy.tenant == tenant && is_meant(policy)).collect();
+    let unseen = |sentence: &str| {
+        let now = calls.world.now();
+        let policies = policies.iter().map(|policy| unobserved(policy, records, sentence, now));
+        OfTenant { acted: Acted { policies: policies.collect(), strays: Vec::new() }, ..OfTenant::default() }
     };
-    let ours = listed.iter().filter(|one| one.notification_url == desired.notification_url);
-    let certificate_ids = ours.clone().filter_map(|one| one.encryption_certificate_id.clone()).collect();
-    let broken = ours.filter_map(|one| broken_promise(one, records.unwrap_or_default()));
+    if let Err(failure) = calls.sign_in(tenant).await {
+        return unseen(&failure.to_string());
+    }
+    let is_recorded = |policy: &&Policy| record_of(records, policy).is_some_and(|record| !record.is_intent());
+    let needs_list = gone.is_none() || !policies.iter().all(is_recorded);
+    let own = records.iter().filter(|record| record.policy.tenant == tenant);
+    let own = own.filter(|record| gone.is_none() || policies.iter().any(|one| one.is(tenant, &record.policy.name)));
+    let ids = own.filter_map(|record| record.subscription_id.clone());
+    let listed = async { if needs_list { Some(list_in_time(calls, tenant).await) } else { None } };
+    let (recorded, listed) = tokio::join!(by_id(calls, tenant, ids), listed);
+    if let (Some(Err(sentence)), None) = (&listed, acting.records) {
+        return unseen(sentence);
+    }
+    let list_findings = listed
+        .as_ref()
+        .map_or_else(Vec::new, |listed| list_findings(tenant, listed, &recorded, records, desired.notification_url));
+    let listed = listed.and_then(Result::ok).unwrap_or_default().subscriptions;
+    let certificate_ids = certificates(&listed, &recorded, desired.notification_url);
+    let broken = recorded.values().filter_map(|answered| broken_promise(answered, records));
     acting.problems.borrow_mut().extend(broken);
-    let observed = Observed { tenant, listed, records };
-    let actions = plan(desired, &observed, calls.world.now());
-    OfTenant { acted: acting.act(actions).await, certificate_ids: Some(certificate_ids) }
+    let observed = Observed { tenant, listed, recorded, records: acting.records };
+    let mut actions = plan(desired, &observed, calls.world.now());
+    actions.retain(|action| gone.is_none() || is_repair(action, &is_meant));
+    OfTenant { acted: acting.act(actions).await, certificate_ids, list_findings }
 }
 
-/// What to say if Graph's list lets a subscription end earlier than Graph answered when it was renewed.
-fn broken_promise(subscription: &Subscription, records: &[Record]) -> Option<String> {
+/// Whether an action brings back what is missing of a policy that is meant.
+fn is_repair(action: &plan::Action, is_meant: &impl Fn(&Policy) -> bool) -> bool {
+    match action {
+        plan::Action::Create(create) => is_meant(&create.policy),
+        plan::Action::Replace(replace) => is_meant(&replace.policy),
+        plan::Action::Renew(renew) => renew.adopted && is_meant(&renew.policy),
+        plan::Action::DeleteStray(_) | plan::Action::Forget(_) => false,
+    }
+}
+
+/// The certificates that our subscriptions have; `None` if not all that are recorded could be seen.
+fn certificates(
+    listed: &[Subscription],
+    recorded: &BTreeMap<String, Answered>,
+    notification_url: &str,
+) -> Option<Vec<String>> {
+    let mut ids = Vec::new();
+    for answered in recorded.values() {
+        match answered {
+            Answered::Live(shown) => ids.extend(shown.encryption_certificate_id.clone()),
+            Answered::Gone => {}
+            Answered::Unknown(_) => return None,
+        }
+    }
+    let ours = listed.iter().filter(|one| is_same_address(&one.notification_url, notification_url));
+    ids.extend(ours.filter_map(|one| one.encryption_certificate_id.clone()));
+    Some(ids)
+}
+
+/// What to say if Graph lets a subscription end earlier than it answered when it was renewed.
+fn broken_promise(answered: &Answered, records: &[Record]) -> Option<String> {
+    let Answered::Live(subscription) = answered else { return None };
     let record = records.iter().find(|record| record.subscription_id.as_ref() == Some(&subscription.id))?;
     let promised = record.subscription_expires_at?;
     let earlier = subscription.expires_at < promised - TOLERATED;
     earlier.then(|| {
         format!(
-            "Graph's list lets the subscription for {} end at {}, although Graph had answered {promised}",
+            "Graph lets the subscription for {} end at {}, although Graph had answered {promised}",
             record.policy.name, subscription.expires_at
         )
     })
@@ -571,11 +666,13 @@ async fn without_keyring(
     sentence: &str,
     report: &mut Report,
 ) {
-    all_failed(world, config, sentence, report).await;
+    let records = world.records().await.unwrap_or_default();
+    let failed = config.policies.iter().map(|policy| unobserved(policy, &records, sentence, world.now()));
+    report.policies = failed.collect();
     let tenants = config.policies.tenants();
     let calls = Calls::new(world, config, deadline, &tenants);
     let renewed: Vec<(TenantId, Vec<Subscription>)> = stream::iter(tenants)
-        .map(async |tenant| (tenant, renew_all(&calls, tenant, config).await))
+        .map(async |tenant| (tenant, renew_all(&calls, tenant, config, &records).await))
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
@@ -591,13 +688,24 @@ async fn without_keyring(
     }
 }
 
-/// Gives our subscriptions in a tenant another day, and each that got one.
-async fn renew_all<W: World>(calls: &Calls<'_, W>, tenant: TenantId, config: &Config) -> Vec<Subscription> {
-    let listed = list(calls, tenant).await.unwrap_or_default().subscriptions;
-    let ours = listed.into_iter().filter(|one| one.notification_url == config.notification_url);
+/// Gives our subscriptions in a tenant another day, those that are recorded and those that Graph lists, and gives each that got one.
+async fn renew_all<W: World>(
+    calls: &Calls<'_, W>,
+    tenant: TenantId,
+    config: &Config,
+    records: &[Record],
+) -> Vec<Subscription> {
+    if calls.sign_in(tenant).await.is_err() {
+        return Vec::new();
+    }
+    let listed = list_in_time(calls, tenant).await.unwrap_or_default().subscriptions;
+    let ours = listed.into_iter().filter(|one| is_same_address(&one.notification_url, &config.notification_url));
+    let own = records.iter().filter(|record| record.policy.tenant == tenant);
+    let recorded = own.filter_map(|record| record.subscription_id.clone());
+    let ids: BTreeSet<String> = ours.map(|one| one.id).chain(recorded).collect();
     let renewal = Renewal { expires_at: calls.world.now() + LIFETIME, certificate: None };
-    let renewed = stream::iter(ours).map(async |one| {
-        let call = async |token: &AccessToken| calls.world.renew(token, &one.id, &renewal).await;
+    let renewed = stream::iter(ids).map(async |id| {
+        let call = async |token: &AccessToken| calls.world.renew(token, &id, &renewal).await;
         calls.change_repeated(tenant, call).await.ok()
     });
     renewed.buffer_unordered(CONCURRENCY).filter_map(std::future::ready).collect().await
@@ -611,14 +719,8 @@ async fn all_failed(world: &impl World, config: &Config, sentence: &str, report:
 }
 
 /// What to say of a policy whose subscription could not be looked at: what was last recorded.
-fn unobserved(
-    policy: &graph_notifications::Policy,
-    records: &[Record],
-    sentence: &str,
-    now: Timestamp,
-) -> PolicyReport {
-    let record = records.iter().find(|record| record.policy.is(policy.tenant, &policy.name));
-    let record = record.filter(|record| !record.is_intent());
+fn unobserved(policy: &Policy, records: &[Record], sentence: &str, now: Timestamp) -> PolicyReport {
+    let record = record_of(records, policy).filter(|record| !record.is_intent());
     let expires_at = record.and_then(|record| record.subscription_expires_at);
     PolicyReport {
         tenant_id: policy.tenant,
@@ -629,5 +731,7 @@ fn unobserved(
         seconds_remaining: seconds_remaining(expires_at, now),
         explanation: Some(sentence.to_owned()),
         lost: None,
+        known_lost: false,
+        tampered: None,
     }
 }

@@ -3,7 +3,7 @@
 mod faults;
 
 use graph_notifications::{ClientState, Keyring, Policy, client_state::StoredClientState};
-use graph_subscriptions::GraphErrorKind;
+use graph_subscriptions::{GraphErrorKind, Listing};
 use jiff::{SignedDuration, Timestamp};
 use lambda_edge::environment::SettingError;
 use serde_json::{Value, json};
@@ -155,11 +155,11 @@ async fn what_is_in_the_way_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_the_list_hid_is_adopted_if_it_is_recorded() {
+async fn a_subscription_that_the_list_hid_is_renewed_if_it_is_recorded() {
     let fake = settled("Global").await;
     fake.state.borrow_mut().hidden_from_next_list = true;
     let report = fake.run(&config("Global")).await;
-    assert_eq!((fake.called("create"), fake.called("delete"), fake.called("renew")), (1, 0, 1));
+    assert_eq!((fake.called("create"), fake.called("delete"), fake.called("renew")), (0, 0, 1));
     assert_eq!(report.policies[0].subscription_id.as_deref(), Some("new-4"));
     fake.assert_sound(&config("Global"));
 }
@@ -241,7 +241,7 @@ async fn a_refused_token_is_replaced_once() {
     fake.state.borrow_mut().refused_tokens = 1;
     assert!(fake.run(&config("Global")).await.ok);
     assert_eq!(fake.called("token"), 2);
-    fake.state.borrow_mut().refused_tokens = 2;
+    fake.state.borrow_mut().refused_tokens = 1000;
     assert!(!fake.run(&config("Global")).await.ok);
 }
 
@@ -273,14 +273,15 @@ async fn out_of_time_no_call_begins() {
 async fn one_policy_or_tenant_that_fails_holds_back_no_other() {
     let policies = format!("Global,Warehouse,{OTHER}/Global");
     let fake = settled(&policies).await;
-    fake.fault("renew", "new-5", Fault::Refuses(GraphErrorKind::Invalid));
+    // The second one of a tenant is created a moment later than the first one of another.
+    fake.fault("renew", "new-6", Fault::Refuses(GraphErrorKind::Invalid));
     fake.state.borrow_mut().entra_refuses = Some(OTHER.parse().unwrap());
     let report = fake.run(&config(&policies)).await;
     let names: Vec<_> = report.policies.iter().map(|one| (one.tenant_id.to_string(), one.outcome)).collect();
     let expected = [(TENANT.to_owned(), Renewed), (TENANT.to_owned(), Failed), (OTHER.to_owned(), Failed)];
     assert_eq!(names, expected);
     // What cannot be looked at is reported as it was last known, and the invocation is no failure yet.
-    assert_eq!(report.policies[2].subscription_id.as_deref(), Some("new-6"));
+    assert_eq!(report.policies[2].subscription_id.as_deref(), Some("new-5"));
     assert!((83_699..=83_700).contains(&report.policies[2].seconds_remaining), "{report:?}");
     assert!(report.policies[2].explanation.as_ref().unwrap().contains("ClientSecret is wrong"), "{report:?}");
     assert_eq!(verdict(&report), Ok(()));
@@ -321,12 +322,152 @@ async fn of_several_the_known_one_stays() {
 }
 
 #[tokio::test]
-async fn one_without_a_lifecycle_address_is_replaced() {
+async fn what_graph_does_not_say_proves_no_change() {
     let fake = settled("Global").await;
     fake.held("new-4", |one| one.lifecycle_notification_url = None);
+    assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Renewed));
+    fake.held("new-4", |one| one.notification_url = String::new());
+    assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Renewed));
+}
+
+#[tokio::test]
+async fn what_somebody_changed_is_replaced_once_a_day_and_told() {
+    let elsewhere = |fake: &Fake| {
+        let id = fake.ids()[0].clone();
+        fake.held(&id, |one| one.notification_url = "https://elsewhere.example/".to_owned());
+    };
+    // Graph shows it when it is asked for, or, where it does not answer then, with the renewal.
+    for hidden in [false, true] {
+        let fake = settled("Global").await;
+        elsewhere(&fake);
+        if hidden {
+            fake.fault("get", "", Fault::Refuses(GraphErrorKind::Unavailable));
+        }
+        let report = fake.run(&config("Global")).await;
+        assert_eq!(outcomes(&report), only("Global", Recreated), "{report:?}");
+        fake.assert_sound(&config("Global"));
+        let state = |fake: &Fake| {
+            fake.state.borrow().events.last().map(|event| (event.state, event.lost_subscription_id.clone()))
+        };
+        assert_eq!(state(&fake), Some(("tampered", "new-4".to_owned())));
+        assert!(fake.state.borrow().lines.last().unwrap().contains(r#""SubscriptionsLost":1"#));
+        // Again within the day: it stays, the run says so, and the calls under it count as not reported.
+        fake.advance(SignedDuration::from_hours(23));
+        elsewhere(&fake);
+        let (ids, report) = (fake.ids(), fake.run(&config("Global")).await);
+        assert_eq!((outcomes(&report), fake.ids()), (only("Global", Failed), ids));
+        assert!(!report.ok && report.problems[0].contains("less than a day ago"), "{report:?}");
+        assert!(report.policies[0].seconds_remaining > 84_000, "it is renewed all the same");
+        assert_eq!(fake.state.borrow().events.len(), 1);
+        fake.advance(SignedDuration::from_hours(1));
+        assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Recreated));
+        fake.assert_sound(&config("Global"));
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_lies_decides_nothing_about_what_is_recorded() {
+    let policies = config("Global,Warehouse");
+    let elsewhere = |fake: &Fake| {
+        let mut lie = fake.state.borrow().held[0].subscription.clone();
+        lie.notification_url = "https://elsewhere.example/".to_owned();
+        lie
+    };
+    let both = |fake: &Fake| fake.state.borrow().held.iter().map(|held| held.subscription.clone()).collect::<Vec<_>>();
+    type Lie<'a> = (&'a str, &'a dyn Fn(&Fake) -> Listing, &'a [&'a str]);
+    let lies: [Lie<'_>; 5] = [
+        ("empty", &|_| Listing::default(), &["leaves out live subscriptions: new-4 (Global), new-5 (Warehouse)"]),
+        (
+            "partial",
+            &|fake| Listing { subscriptions: both(fake).split_off(1), ..Listing::default() },
+            &["leaves out live subscriptions: new-4 (Global)"],
+        ),
+        (
+            "contradicting",
+            &|fake| Listing { subscriptions: vec![elsewhere(fake), both(fake).remove(1)], ..Listing::default() },
+            &["shows another address or policy than Graph does by the id: new-4 (Global)"],
+        ),
+        (
+            "unreadable",
+            &|fake| Listing {
+                subscriptions: both(fake),
+                unreadable: vec!["s9".to_owned(), "item 2, which has no id".to_owned()],
+                ..Listing::default()
+            },
+            &["holds what cannot be read: s9, item 2, which has no id"],
+        ),
+        (
+            "cut short",
+            &|fake| Listing {
+                subscriptions: both(fake),
+                cut_short: Some(crate::fake::error(GraphErrorKind::Unavailable)),
+                ..Listing::default()
+            },
+            &["ends before its end: Microsoft Graph is not available"],
+        ),
+    ];
+    for (name, lie, findings) in lies {
+        let fake = settled("Global,Warehouse").await;
+        let ids = fake.ids();
+        for _ in 0..3 {
+            fake.advance(QUARTER);
+            let lie = lie(&fake);
+            fake.state.borrow_mut().lies = Some(lie);
+            let report = fake.run(&policies).await;
+            assert!(report.ok && report.policies.iter().all(|policy| policy.outcome == Renewed), "{name}: {report:?}");
+            assert!(report.strays.is_empty() && fake.ids() == ids, "{name}: {report:?}");
+            assert_eq!(report.list_findings.len(), findings.len(), "{name}: {report:?}");
+            for (said, expected) in report.list_findings.iter().zip(findings) {
+                assert!(said.contains(expected) && said.contains(TENANT), "{name}: {said}");
+            }
+            fake.assert_sound(&policies);
+        }
+    }
+    // One that is gone and still listed is created anew, and its ghost is not deleted again and again.
+    let fake = settled("Global,Warehouse").await;
+    let ghosts = both(&fake);
+    fake.state.borrow_mut().lies = Some(Listing { subscriptions: ghosts, ..Listing::default() });
+    fake.state.borrow_mut().held.remove(0);
+    let report = fake.run(&policies).await;
+    assert_eq!(outcomes(&report), [("Global".to_owned(), Recreated), ("Warehouse".to_owned(), Renewed)]);
+    assert!(report.list_findings[0].contains("names subscriptions that are gone: new-4 (Global)"), "{report:?}");
+    fake.assert_sound(&policies);
+}
+
+#[tokio::test]
+async fn without_records_and_a_list_nothing_recorded_is_overwritten() {
+    let fake = settled("Global,Warehouse").await;
+    let (ids, records) = (fake.ids(), fake.state.borrow().records.clone());
+    fake.state.borrow_mut().records_unreadable = true;
+    fake.state.borrow_mut().lies = Some(Listing::default());
+    fake.run(&config("Global,Warehouse")).await;
+    assert_eq!((fake.ids(), &fake.state.borrow().records), (ids.clone(), &records));
+    fake.state.borrow_mut().records_unreadable = false;
+    let report = fake.run(&config("Global,Warehouse")).await;
+    assert!(report.ok && fake.ids() == ids, "{report:?}");
+    fake.assert_sound(&config("Global,Warehouse"));
+}
+
+#[tokio::test]
+async fn a_subscription_that_graph_denies_and_will_not_have_twice_is_renewed_by_its_id() {
+    let fake = settled("Global").await;
+    fake.fault("get", "", Fault::Refuses(GraphErrorKind::NotFound));
+    fake.state.borrow_mut().lies = Some(Listing::default());
     let report = fake.run(&config("Global")).await;
-    assert_eq!(outcomes(&report), only("Global", Recreated));
-    assert!(report.policies[0].explanation.as_ref().unwrap().contains("lifecycle"));
+    assert_eq!((outcomes(&report), fake.ids()), (only("Global", Adopted), vec!["new-4".to_owned()]));
+    assert_eq!((fake.called("create"), fake.called("renew"), fake.called("delete")), (1, 1, 0));
+    assert!(fake.state.borrow().events.is_empty(), "nothing was lost");
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
+async fn a_creation_whose_answer_was_lost_is_found_by_the_conflict_while_lists_lie() {
+    let fake = Fake::new();
+    fake.state.borrow_mut().names_guids = true;
+    fake.state.borrow_mut().lies = Some(Listing::default());
+    fake.fault("create", "", Fault::AnswerLost);
+    let report = fake.run(&config("Global")).await;
+    assert_eq!((outcomes(&report), fake.ids().len()), (only("Global", Adopted), 1), "{report:?}");
     fake.assert_sound(&config("Global"));
 }
 
@@ -346,7 +487,8 @@ async fn a_certificate_that_a_renewal_does_not_change_is_changed_by_replacing() 
     fake.state.borrow_mut().certificate_patch_ignored = true;
     fake.held("new-4", |one| one.encryption_certificate_id = Some("key-older".to_owned()));
     let report = fake.run(&config("Global")).await;
-    assert_eq!((outcomes(&report), fake.called("get")), (only("Global", Recreated), 2));
+    // Once to see it, and twice to read back what the renewal did.
+    assert_eq!((outcomes(&report), fake.called("get")), (only("Global", Recreated), 3));
     assert!(report.policies[0].explanation.as_ref().unwrap().contains("new certificate"), "{report:?}");
     fake.assert_sound(&config("Global"));
     // So it is with one whose key is lost.
@@ -568,11 +710,16 @@ async fn an_end_that_is_earlier_than_requested_is_a_problem() {
 #[tokio::test]
 async fn another_run_that_holds_the_lease_is_left_alone() {
     let fake = settled("Global").await;
-    fake.state.borrow_mut().lease = Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(1)));
+    let held_for = |seconds| Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(seconds)));
+    // A repair is short, and the schedule's own work is not done by it.
+    fake.state.borrow_mut().lease = held_for(50);
+    assert_eq!(outcomes(&fake.run(&config("Global")).await), only("Global", Renewed));
+    fake.state.borrow_mut().calls.clear();
+    fake.state.borrow_mut().lease = held_for(300);
     let report = fake.run(&config("Global")).await;
     assert_eq!((report.ok, report.skipped), (true, Some("another run holds the lease")));
     assert_eq!(verdict(&report), Ok(()));
-    assert_eq!(fake.state.borrow().calls, ["take lease"]);
+    assert!(fake.state.borrow().calls.iter().all(|call| call == "take lease"));
     // Somebody who asks is told that nothing was done, after a wait.
     fake.state.borrow_mut().lease = Some(("another".to_owned(), fake.now() + SignedDuration::from_secs(3000)));
     let report = fake.run_for(&config("Global"), &Asked::ToReconcile).await;
@@ -1026,6 +1173,14 @@ async fn deleting_the_stack_deletes_its_subscriptions_and_no_others() {
 }
 
 #[tokio::test]
+async fn deleting_the_stack_deletes_what_is_recorded_although_the_list_leaves_it_out() {
+    let fake = settled("Global,Warehouse").await;
+    fake.state.borrow_mut().lies = Some(Listing::default());
+    let answer = deployed(&fake, &config("Global,Warehouse"), "Delete", "Yes").await;
+    assert_eq!((&answer["Status"], fake.ids()), (&json!("SUCCESS"), Vec::new()));
+}
+
+#[tokio::test]
 async fn deleting_the_stack_waits_for_a_run_that_might_create_anew() {
     for (held_for, waited) in [(30, 30), (3000, 60)] {
         let fake = settled("Global").await;
@@ -1327,7 +1482,7 @@ async fn a_subscription_that_cannot_be_replaced_is_kept_alive() {
     for lifecycle in [false, true] {
         let fake = settled("Global").await;
         if lifecycle {
-            fake.held("new-4", |one| one.lifecycle_notification_url = None);
+            fake.held("new-4", |one| one.lifecycle_notification_url = Some("https://elsewhere.example/".to_owned()));
         } else {
             fake.state.borrow_mut().certificate_patch_ignored = true;
         }
@@ -1360,7 +1515,7 @@ async fn what_was_deleted_may_stay_in_the_way_for_a_while() {
 async fn a_tenant_that_does_not_answer_takes_no_time_from_another() {
     let policies = format!("{OTHER}/Global,Global");
     let fake = settled(&policies).await;
-    fake.state.borrow_mut().slow = Some((format!("list {OTHER}"), SignedDuration::from_secs(40)));
+    fake.state.borrow_mut().slow = Some((format!("renew {OTHER}"), SignedDuration::from_secs(40)));
     let begun = fake.now();
     let report = fake.run(&config(&policies)).await;
     assert_eq!(outcomes(&report), [("Global".to_owned(), Failed), ("Global".to_owned(), Renewed)]);

@@ -4,6 +4,7 @@ use std::{cell::Cell, time::Duration};
 
 use ::renewer::{
     filter_policy::FilterPolicy,
+    lease::LeaseName,
     ports::{
         EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, Subscribers, Subscriptions, Topics,
         WebIdentity,
@@ -173,18 +174,25 @@ impl Secrets for Run<'_> {
 }
 
 impl StateTable for Run<'_> {
-    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
+    async fn take_lease(
+        &self,
+        name: LeaseName,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, OutsideError> {
         self.table(|state| {
-            let held = state.lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now);
+            let lease = state.leases.get(&name);
+            let held = lease.is_some_and(|(holder, end)| holder != owner && *end > now);
             if !held {
-                state.lease = Some((owner.to_owned(), until));
+                state.leases.insert(name, (owner.to_owned(), until));
             }
             !held
         })
     }
 
-    async fn release_lease(&self, _: &str) -> Result<(), OutsideError> {
-        self.table(|state| state.lease = None)
+    async fn release_lease(&self, name: LeaseName, _: &str) -> Result<(), OutsideError> {
+        self.table(|state| drop(state.leases.remove(&name)))
     }
 
     async fn records(&self) -> Result<Vec<Record>, OutsideError> {

@@ -124,7 +124,8 @@ pub fn scenarios() -> Vec<Scenario> {
         changed("nothing breaks", nothing).lasting_minutes(600),
         called("a call", nothing, Call::default),
         called("a handful of forgeries", nothing, || flood(20)),
-        changed("one watch is lost", |state| state.watches_lost = 1),
+        // One of them looks at everything.
+        changed("five passes are lost", |state| state.watches_lost = 5),
         changed("one probe is lost", |state| state.probes_lost = vec![true]),
     ];
     all.extend(in_the_renewer());
@@ -151,7 +152,7 @@ fn in_the_renewer() -> Vec<Scenario> {
         changed("the renewer's function is broken", |state| state.renewer_broken = true),
         // The next run is due then.
         changed("the renewer's schedule is disabled", |state| state.renewals_off = true).after_minutes(15),
-        changed("the watch's schedule is disabled", |state| state.watches_off = true),
+        changed("the monitor's schedule is disabled", |state| state.watches_off = true),
         changed("both schedules are disabled", |state| (state.renewals_off, state.watches_off) = (true, true)),
         changed("the state table is down", |state| state.table_down = true),
         changed("the keyring is lost", |state| drop(state.secrets.remove(KEYRING))),

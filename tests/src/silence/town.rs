@@ -9,9 +9,10 @@ use std::{
 use ::receiver::Receiver;
 use ::renewer::{
     config::Config,
+    lease::LeaseName,
     records::Record,
     run::{Asked, Invocation, reconcile, verdict},
-    watch::{ports::Notes, watch},
+    watch::{monitor, ports::Notes},
 };
 use fastrand::Rng;
 use graph_notifications::{Keyring, TenantId};
@@ -42,7 +43,7 @@ pub(super) const SECRET: &str = "client-secret";
 pub(super) const START: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 const RECONCILE_EVERY: SignedDuration = SignedDuration::from_mins(15);
-const WATCH_EVERY: SignedDuration = SignedDuration::from_mins(5);
+const WATCH_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// How late Amazon EventBridge Scheduler may be.
 const LATEST: i64 = 60;
@@ -64,7 +65,7 @@ const REPEATED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing that breaks")]
 pub(super) struct State {
     pub(super) secrets: BTreeMap<String, String>,
-    pub(super) lease: Option<(String, Timestamp)>,
+    pub(super) leases: BTreeMap<LeaseName, (String, Timestamp)>,
     pub(super) records: BTreeMap<String, Record>,
     pub(super) lifecycle_run: Option<Timestamp>,
     pub(super) reconciled_at: Option<Timestamp>,
@@ -180,9 +181,11 @@ impl Town {
         verdict(&report).is_ok()
     }
 
-    async fn watch(&self) {
+    async fn watch(&self, scheduled_at: Timestamp) {
         let run = Run::begun(self);
-        watch(&run, &self.config, self.now.get() + LONGEST_RUN).await;
+        let ends_at = self.now.get() + LONGEST_RUN;
+        let owner = format!("pass-{}", self.now.get());
+        monitor(&run, &self.config, Invocation { owner: &owner, ends_at }, Some(scheduled_at)).await;
     }
 
     /// One invocation of the renewer. Says whether it succeeded.
@@ -190,8 +193,8 @@ impl Town {
         let done = !self.state.borrow().renewer_broken
             && match event {
                 Event::Reconcile { .. } => self.reconcile().await,
-                Event::Watch => {
-                    self.watch().await;
+                Event::Watch(scheduled_at) => {
+                    self.watch(scheduled_at).await;
                     true
                 }
             };
@@ -203,9 +206,9 @@ impl Town {
         self.now.set(at);
         {
             let mut state = self.state.borrow_mut();
-            let lost = matches!(event, Event::Watch) && state.watches_lost > 0;
+            let lost = matches!(event, Event::Watch(_)) && state.watches_lost > 0;
             state.watches_lost -= u32::from(lost);
-            let off = if matches!(event, Event::Watch) { state.watches_off } else { state.renewals_off };
+            let off = if matches!(event, Event::Watch(_)) { state.watches_off } else { state.renewals_off };
             if lost || off {
                 return None;
             }
@@ -215,7 +218,7 @@ impl Town {
         }
         match event {
             Event::Reconcile { again: false } => Some((at + REPEATED_AFTER, Event::Reconcile { again: true })),
-            Event::Reconcile { again: true } | Event::Watch => {
+            Event::Reconcile { again: true } | Event::Watch(_) => {
                 self.aws("AWS/SQS", "NumberOfMessagesSent", ("QueueName", "DeadLetterQueue.QueueName"), 1.0);
                 None
             }
@@ -225,8 +228,11 @@ impl Town {
 
 #[derive(Clone, Copy)]
 enum Event {
-    Reconcile { again: bool },
-    Watch,
+    Reconcile {
+        again: bool,
+    },
+    /// With the time for which it is scheduled.
+    Watch(Timestamp),
 }
 
 /// Lets a scenario happen.
@@ -238,15 +244,15 @@ pub(super) async fn run(scenario: &Scenario) -> Course {
     let ended = broke + scenario.lasts;
     let mut events: BTreeMap<(Timestamp, u32), Event> = BTreeMap::new();
     let mut number = 0;
-    let mut plan = |first: Timestamp, every: SignedDuration, event: Event| {
+    let mut plan = |first: Timestamp, every: SignedDuration, event: fn(Timestamp) -> Event| {
         let mut due = first;
         while due < ended {
             number += 1;
-            events.insert((due + SignedDuration::from_secs(rng.i64(0..LATEST)), number), event);
+            events.insert((due + SignedDuration::from_secs(rng.i64(0..LATEST)), number), event(due));
             due += every;
         }
     };
-    plan(START, RECONCILE_EVERY, Event::Reconcile { again: false });
+    plan(START, RECONCILE_EVERY, |_| Event::Reconcile { again: false });
     plan(START + LATEST_START, WATCH_EVERY, Event::Watch);
     let first = broke_first.zip(scenario.first.as_ref());
     let mut breaking: Vec<_> = first.into_iter().chain([(broke, &scenario.breaks)]).rev().collect();

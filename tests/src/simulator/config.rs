@@ -127,6 +127,8 @@ pub struct Settings {
     pub access_token_seconds: u32,
     /// Subscriptions per page of a list.
     pub page_size: usize,
+    /// What lists say of the subscriptions.
+    pub lists: Lists,
     /// Delay notifications by ten minutes when more than a tenth of an endpoint's answers in ten minutes were slow, and drop
     /// them when more than 15 % did not come in time.
     pub throttling: bool,
@@ -148,6 +150,7 @@ impl Default for Settings {
             beta_only: false,
             access_token_seconds: 3599,
             page_size: 2,
+            lists: Lists::True,
             throttling: true,
             reauthorization_notices: false,
         }
@@ -164,6 +167,44 @@ pub enum CertificatePatch {
     Ignored,
     /// 400.
     Refused,
+}
+
+/// What a list says of the subscriptions. GET, PATCH and DELETE by id work as ever whatever it says, as users report of Graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Lists {
+    /// What there is.
+    True,
+    /// Every other one is left out, the first among them.
+    LeavesOut,
+    /// There are none.
+    Empty,
+    /// Sixty empty pages come before the first full one.
+    EmptyPagesFirst,
+    /// The link to the second page answers 500.
+    NextLinkFails,
+    /// Those that were deleted or removed are still there, until they would have ended.
+    Stale,
+    /// No item is of the documented form.
+    Unreadable,
+    /// Every one delivers to another address.
+    Contradicting,
+    /// 503.
+    Fails,
+}
+
+impl Lists {
+    /// Every way in which a list can lie.
+    pub const LIES: [Self; 8] = [
+        Self::LeavesOut,
+        Self::Empty,
+        Self::EmptyPagesFirst,
+        Self::NextLinkFails,
+        Self::Stale,
+        Self::Unreadable,
+        Self::Contradicting,
+        Self::Fails,
+    ];
 }
 
 /// What a second subscription for the same app, tenant and policy gets.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::config::{DIRECTORY_ROLE, ROLE};
+use super::config::{DIRECTORY_ROLE, Lists, ROLE};
 use super::entra::object_id;
 use super::faults::{Effect, Operation};
 use super::handshake::{self, HandshakeError};
@@ -25,6 +25,9 @@ use super::world::{Failure, World};
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// How many empty pages come before the first full one of a list that has some.
+const EMPTY_PAGES: usize = 60;
 
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
@@ -73,16 +76,22 @@ async fn list(Extract(world): Extract<Arc<World>>, RawQuery(query): RawQuery, he
         let principal = authorise(&world, &headers, Access::Read)?;
         let first = first_of_page(query.as_deref().unwrap_or_default())?;
         let mut state = world.lock();
-        let page_size = state.settings.page_size.max(1);
-        let all = state.subscriptions.list(&principal, world.clock.now());
-        let page: Vec<Value> =
-            all.iter().skip(first).take(page_size).map(|subscription| subscription.as_json()).collect();
-        let next = first + page.len();
+        let (page_size, lists) = (state.settings.page_size.max(1), state.settings.lists);
+        if lists == Lists::Fails || (lists == Lists::NextLinkFails && first > 0) {
+            let status = if lists == Lists::Fails { 503 } else { 500 };
+            return Err(GraphError::new(status, "ServiceUnavailable", "The list cannot be had."));
+        }
+        let all = state.subscriptions.list(&principal, world.clock.now(), lists);
+        // Positions before the first subscription are those of empty pages.
+        let empty = if lists == Lists::EmptyPagesFirst { EMPTY_PAGES } else { 0 };
+        let taken = if first < empty { 0 } else { page_size };
+        let page: Vec<Value> = all.iter().skip(first.saturating_sub(empty)).take(taken).cloned().collect();
+        let next = if first < empty { first + 1 } else { first + page.len() };
         let mut answer = json!({
             "@odata.context": format!("{}/v1.0/$metadata#subscriptions", world.origin),
             "value": page,
         });
-        if next < all.len() {
+        if next < empty + all.len() {
             answer["@odata.nextLink"] = json!(format!(
                 "{}/v1.0/subscriptions?$skiptoken={}",
                 world.origin,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::clock::graph_time;
-use super::config::{CertificatePatch, Duplicate, Settings};
+use super::config::{CertificatePatch, Duplicate, Lists, Settings};
 use super::notification::{self, ItemOrigin};
 
 /// The longest life of a subscription to emergency events.
@@ -246,11 +246,14 @@ impl Change {
 #[derive(Default)]
 pub(crate) struct Subscriptions {
     all: Vec<Subscription>,
+    /// Those that were deleted or removed, until they would have ended.
+    gone: Vec<Subscription>,
 }
 
 impl Subscriptions {
     pub(crate) fn live(&mut self, now: Timestamp) -> &[Subscription] {
         self.all.retain(|subscription| now < subscription.expires_at);
+        self.gone.retain(|subscription| now < subscription.expires_at);
         &self.all
     }
 
@@ -311,9 +314,24 @@ impl Subscriptions {
         Ok(subscription)
     }
 
-    /// The caller's own subscriptions: those of its app in its tenant.
-    pub(crate) fn list(&mut self, principal: &Principal, now: Timestamp) -> Vec<&Subscription> {
-        self.live(now).iter().filter(|subscription| owns(principal, subscription)).collect()
+    /// The items of a list of the caller's own subscriptions, those of its app in its tenant, as far as it tells the truth.
+    pub(crate) fn list(&mut self, principal: &Principal, now: Timestamp, lists: Lists) -> Vec<Value> {
+        self.live(now);
+        let gone = self.gone.iter().filter(|_| lists == Lists::Stale);
+        let own = self.all.iter().chain(gone).filter(|subscription| owns(principal, subscription));
+        let item = |(number, subscription): (usize, &Subscription)| {
+            let mut item = subscription.as_json();
+            match lists {
+                Lists::LeavesOut if number % 2 == 0 => return None,
+                Lists::Empty => return None,
+                Lists::Unreadable if number % 2 == 0 => return Some(json!({ "id": subscription.id, "resource": 7 })),
+                Lists::Unreadable => return Some(json!("unreadable")),
+                Lists::Contradicting => item["notificationUrl"] = json!("https://elsewhere.test/notifications"),
+                _ => {}
+            }
+            Some(item)
+        };
+        own.enumerate().filter_map(item).collect()
     }
 
     pub(crate) fn get(&mut self, id: &str, principal: &Principal, now: Timestamp) -> Result<&Subscription, GraphError> {
@@ -374,7 +392,9 @@ impl Subscriptions {
         let (gone, kept) = std::mem::take(&mut self.all).into_iter().partition(matches);
         self.all = kept;
         let gone: Vec<Subscription> = gone;
-        gone.into_iter().map(|subscription| subscription.id).collect()
+        let ids = gone.iter().map(|subscription| subscription.id.clone()).collect();
+        self.gone.extend(gone);
+        ids
     }
 
     /// Those whose token ends by `until`, not yet noticed; they count as noticed from now on.
@@ -748,7 +768,7 @@ mod tests {
         let renewal = json!({ "expirationDateTime": "2026-11-25T08:00:00Z" });
         let error = patch(&mut subscriptions, &id, &renewal, after, &settings).err().unwrap();
         assert_eq!((error.status, error.code.as_str()), (404, "ResourceNotFound"));
-        assert!(subscriptions.list(&principal(), after).is_empty());
+        assert!(subscriptions.list(&principal(), after, Lists::True).is_empty());
     }
 
     #[test]
@@ -759,12 +779,12 @@ mod tests {
             Principal { tenant: "other".to_owned(), ..principal() },
             Principal { client_id: "other".to_owned(), ..principal() },
         ] {
-            assert!(subscriptions.list(&other, at(NOW)).is_empty());
+            assert!(subscriptions.list(&other, at(NOW), Lists::True).is_empty());
             assert_eq!(subscriptions.delete(&id, &other, at(NOW)).unwrap_err().status, 404);
             assert_eq!(subscriptions.reauthorise(&id, &other, at(NOW)).unwrap_err().status, 404);
             assert_eq!(subscriptions.get(&id, &other, at(NOW)).err().unwrap().status, 404);
         }
-        assert_eq!(subscriptions.list(&principal(), at(NOW)).len(), 1);
+        assert_eq!(subscriptions.list(&principal(), at(NOW), Lists::True).len(), 1);
     }
 
     #[test]

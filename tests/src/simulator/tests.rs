@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::Simulator;
 use super::clock::Clock;
-use super::config::{Application, CLIENT_ID, CLIENT_SECRET, Config, ROLE, TENANT_ID, Tenant};
+use super::config::{Application, CLIENT_ID, CLIENT_SECRET, Config, Lists, ROLE, TENANT_ID, Tenant};
 use super::delivery::{CallReport, DeliveryState, Dial, Outcome, Selector, Wait};
 use super::faults::{Effect, Fault, Operation};
 use super::keys::shared;
@@ -521,6 +521,56 @@ async fn a_list_comes_in_pages() {
     }
     assert_eq!(sizes, [2, 2, 1]);
     assert_eq!(scene.graph("GET", "?$top=10", &token, None).await.0, 400);
+}
+
+#[tokio::test]
+async fn lists_lie_on_demand_and_what_is_asked_for_by_its_id_is_as_it_is() {
+    let scene = Scene::new().await;
+    let mut ids = Vec::new();
+    for policy in ["A", "B", "C", "D"] {
+        ids.push(scene.subscribe(policy).await);
+    }
+    let token = scene.token().await;
+    let gone = ids.remove(0);
+    scene.graph("DELETE", &format!("/{gone}"), &token, None).await;
+    for lists in Lists::LIES {
+        scene.simulator.change_settings(&json!({ "lists": lists })).unwrap();
+        let (mut path, mut pages, mut items, mut failed) = (String::new(), 0, Vec::new(), None);
+        loop {
+            let (status, page) = scene.graph("GET", &path, &token, None).await;
+            if status != 200 {
+                failed = Some(status);
+                break;
+            }
+            pages += 1;
+            items.extend(page["value"].as_array().unwrap().clone());
+            let Some(next) = page["@odata.nextLink"].as_str() else { break };
+            next.strip_prefix(&format!("{}/subscriptions", scene.simulator.graph_endpoint()))
+                .unwrap()
+                .clone_into(&mut path);
+        }
+        let listed: Vec<&str> = items.iter().filter_map(|item| item["id"].as_str()).collect();
+        let elsewhere = items.iter().filter(|item| item["notificationUrl"] == "https://elsewhere.test/notifications");
+        let (shown, elsewhere) = (listed.len(), elsewhere.count());
+        let expected = match lists {
+            Lists::True => unreachable!("it is no lie"),
+            Lists::LeavesOut => (1, 1, None, 0),
+            Lists::Empty => (1, 0, None, 0),
+            Lists::EmptyPagesFirst => (62, 3, None, 0),
+            Lists::NextLinkFails => (1, 2, Some(500), 0),
+            Lists::Stale => (2, 4, None, 0),
+            Lists::Unreadable => (2, 2, None, 0),
+            Lists::Contradicting => (2, 3, None, 3),
+            Lists::Fails => (0, 0, Some(503), 0),
+        };
+        assert_eq!((pages, shown, failed, elsewhere), expected, "{lists:?}");
+        assert_eq!(listed.contains(&gone.as_str()), lists == Lists::Stale, "{lists:?}");
+        for id in &ids {
+            let (status, shown) = scene.graph("GET", &format!("/{id}"), &token, None).await;
+            assert_eq!((status, &shown["notificationUrl"]), (200, &json!(URL)), "{lists:?}");
+        }
+        assert_eq!(scene.graph("GET", &format!("/{gone}"), &token, None).await.0, 404, "{lists:?}");
+    }
 }
 
 #[tokio::test]

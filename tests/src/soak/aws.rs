@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph_notifications::Policy;
 use jiff::Timestamp;
+use renewer::lease::LeaseName;
 use renewer::records::{Record, sort_key};
 use renewer::report::Health;
 
@@ -12,29 +13,27 @@ use renewer::report::Health;
 pub(super) struct Aws {
     pub(super) secrets: BTreeMap<String, String>,
     records: BTreeMap<String, Record>,
-    lease: Option<(String, Timestamp)>,
+    leases: BTreeMap<LeaseName, (String, Timestamp)>,
     lifecycle_run: Option<Timestamp>,
     /// The subscriptions whose loss the bus was told of.
     pub(super) told: BTreeSet<String>,
 }
 
 impl Aws {
-    pub(super) fn take_lease(&mut self, owner: &str, now: Timestamp, until: Timestamp) -> bool {
-        if self.lease.as_ref().is_some_and(|(holder, end)| holder != owner && *end > now) {
+    pub(super) fn take_lease(&mut self, name: LeaseName, owner: &str, now: Timestamp, until: Timestamp) -> bool {
+        if self.leases.get(&name).is_some_and(|(holder, end)| holder != owner && *end > now) {
             return false;
         }
-        self.lease = Some((owner.to_owned(), until));
+        self.leases.insert(name, (owner.to_owned(), until));
         true
     }
 
-    pub(super) fn release_lease(&mut self, owner: &str) {
-        if self.is_leased_to(owner) {
-            self.lease = None;
-        }
+    pub(super) fn release_lease(&mut self, name: LeaseName, owner: &str) {
+        self.leases.retain(|held, (holder, _)| *held != name || holder != owner);
     }
 
     pub(super) fn is_leased_to(&self, owner: &str) -> bool {
-        self.lease.as_ref().is_some_and(|(holder, _)| holder == owner)
+        self.leases.values().any(|(holder, _)| holder == owner)
     }
 
     pub(super) fn records(&self) -> Vec<Record> {
@@ -82,13 +81,13 @@ mod tests {
     fn one_owner_holds_the_lease_until_it_ends() {
         let mut aws = Aws::default();
         let end = START + SignedDuration::from_mins(5);
-        assert!(aws.take_lease("one", START, end));
-        assert!(aws.take_lease("one", START, end));
-        assert!(!aws.take_lease("two", end - SignedDuration::from_secs(1), end));
-        aws.release_lease("two");
+        assert!(aws.take_lease(LeaseName::Subscriptions, "one", START, end));
+        assert!(aws.take_lease(LeaseName::Subscriptions, "one", START, end));
+        assert!(!aws.take_lease(LeaseName::Subscriptions, "two", end - SignedDuration::from_secs(1), end));
+        aws.release_lease(LeaseName::Subscriptions, "two");
         assert!(aws.is_leased_to("one"));
-        assert!(aws.take_lease("two", end, end + SignedDuration::from_mins(5)));
-        aws.release_lease("two");
+        assert!(aws.take_lease(LeaseName::Subscriptions, "two", end, end + SignedDuration::from_mins(5)));
+        aws.release_lease(LeaseName::Subscriptions, "two");
         assert!(!aws.is_leased_to("two"));
     }
 

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use renewer::input::LifecycleEvent;
 use renewer::report::Report;
 use renewer::run::{Asked, Invocation, reconcile, verdict};
+use renewer::watch::{LONGEST_PASS, monitor_subscriptions};
 use serde_json::json;
 
 use super::observer::Change;
@@ -18,12 +19,22 @@ use super::soundness;
 use super::stage::{START, Stage};
 use super::weather::some_time;
 use super::world::Run;
+use crate::simulator::config::Lists;
 use crate::simulator::delivery::Selector;
 
 /// The template's schedule.
 pub(super) const SCHEDULE: SignedDuration = SignedDuration::from_mins(15);
 /// EventBridge Scheduler invokes within the minute.
 pub(super) const JITTER: SignedDuration = SignedDuration::from_secs(60);
+/// What the numbers of passes begin with, apart from those of runs.
+const FIRST_PASS: u64 = 1_000_000_000;
+/// How long a policy may be without cover after a removal outside storms: two minutes between two passes, as late as EventBridge
+/// Scheduler may be, and the time of a repair.
+pub(super) const LONGEST_GAP: SignedDuration = SignedDuration::from_secs(150);
+/// How long it may be on average.
+pub(super) const AVERAGE_GAP: SignedDuration = SignedDuration::from_secs(60);
+/// How often the monitor passes, as the template has it.
+const PASSES: SignedDuration = SignedDuration::from_mins(1);
 /// The function's time limit, as the template has it.
 pub(super) const TIME_LIMIT: SignedDuration = SignedDuration::from_secs(300);
 /// How long Lambda waits before it repeats an invocation that failed.
@@ -36,12 +47,16 @@ const LIFECYCLES: i64 = 3 * 24;
 const ROTATIONS: i64 = 60 * 24;
 const SIGNING_KEYS: i64 = 20 * 24;
 const CERTIFICATE_PATCHES: i64 = 12 * 24;
+/// How long lists tell the truth, or lie in one way, on average, or a quarter of a short soak.
+const LISTS: i64 = 2 * 24;
 
 /// Something that happens.
 #[derive(Debug, Clone)]
 enum Event {
     /// The schedule fires for the slot of this number.
     Fire(i64),
+    /// The schedule of the monitor fires for the minute of this number.
+    Pass(i64),
     /// Lambda invokes the function, for the second time if it is a repetition.
     Invoke { owner: String, asked: Asked, again: bool },
     /// Graph removes subscriptions.
@@ -54,6 +69,8 @@ enum Event {
     SigningKeys,
     /// Graph changes its mind on what a renewal does with a new certificate: takes it, ignores it or refuses it.
     CertificatePatch,
+    /// Graph's lists begin to lie in another way, or to tell the truth.
+    Lists,
     /// Somebody dials.
     Probe,
     /// A storm is over.
@@ -73,6 +90,10 @@ pub(super) struct Counts {
     pub(super) failed: u64,
     pub(super) repeated: u64,
     pub(super) missed: u64,
+    /// Passes of the monitor that ran, and those that were left out as they could change nothing.
+    pub(super) passes: u64,
+    pub(super) idle_passes: u64,
+    pub(super) lies: BTreeMap<String, u64>,
     pub(super) removals: u64,
     pub(super) untold: u64,
     pub(super) signing_keys: u64,
@@ -118,12 +139,14 @@ impl<'a> Course<'a> {
     /// Lets all of it happen, until the end or the first failure.
     pub(super) async fn run(&self, progress: &mut dyn FnMut(&str)) {
         self.plan(START, Event::Fire(0));
+        self.plan(START + PASSES, Event::Pass(1));
         for (event, hours) in [
             (Event::Removal { recurs: true }, REMOVALS),
             (Event::Lifecycle, LIFECYCLES),
             (Event::Rotation { recurs: true }, ROTATIONS),
             (Event::SigningKeys, SIGNING_KEYS),
             (Event::CertificatePatch, CERTIFICATE_PATCHES),
+            (Event::Lists, self.lists()),
             (Event::Probe, PROBES),
         ] {
             self.plan_some_time(event, hours);
@@ -154,6 +177,7 @@ impl<'a> Course<'a> {
     async fn happen(&self, event: Event) {
         match event {
             Event::Fire(slot) => self.fire(slot),
+            Event::Pass(minute) => self.pass(minute).await,
             Event::Invoke { owner, asked, again } => self.invoke(&owner, &asked, again).await,
             Event::Removal { recurs } => {
                 if recurs {
@@ -183,6 +207,17 @@ impl<'a> Course<'a> {
                     self.stage.failed(error.to_string());
                 }
             }
+            Event::Lists => {
+                self.plan_some_time(Event::Lists, self.lists());
+                // A lie more often than not.
+                let drawn = self.rng.borrow_mut().usize(..Lists::LIES.len() + 2);
+                let lists = Lists::LIES.get(drawn).copied().unwrap_or(Lists::True);
+                *self.counts.borrow_mut().lies.entry(format!("{lists:?}")).or_default() += 1;
+                let _turn = self.stage.timeline.turn().await;
+                if let Err(error) = self.stage.simulator.change_settings(&json!({ "lists": lists })) {
+                    self.stage.failed(error.to_string());
+                }
+            }
             Event::Probe => {
                 self.plan_some_time(Event::Probe, PROBES);
                 let policy = self.rng.borrow_mut().usize(..self.stage.policies.len());
@@ -201,6 +236,10 @@ impl<'a> Course<'a> {
     fn plan_some_time(&self, event: Event, hours: i64) {
         let wait = some_time(&mut self.rng.borrow_mut(), SignedDuration::from_hours(hours));
         self.plan(self.stage.timeline.now() + wait, event);
+    }
+
+    fn lists(&self) -> i64 {
+        LISTS.min(self.ends_at.duration_since(START).as_hours() / 4)
     }
 
     fn await_calm(&self) {
@@ -241,6 +280,50 @@ impl<'a> Course<'a> {
         self.plan_invocation(now, "schedule", Asked::ToReconcile);
         if let Some(later) = twice {
             self.plan_invocation(now + later, "schedule", Asked::ToReconcile);
+        }
+    }
+
+    /// A pass of the monitor. One that finds every recorded subscription as it should be asks for them and changes nothing: it is
+    /// left out, and counted.
+    async fn pass(&self, minute: i64) {
+        let stage = self.stage;
+        let now = stage.timeline.now();
+        let jitter = SignedDuration::from_millis(self.rng.borrow_mut().i64(0..JITTER.as_secs() * 1000));
+        let next = START + SignedDuration::from_secs(PASSES.as_secs() * (minute + 1)) + jitter;
+        self.plan(next, Event::Pass(minute + 1));
+        if stage.all_recorded_live() {
+            self.counts.borrow_mut().idle_passes += 1;
+            return;
+        }
+        if !stage.weather.as_ref().is_none_or(|weather| weather.borrow().fires(now)) {
+            self.hindered();
+            stage.observer.borrow_mut().run_missed();
+            return;
+        }
+        let number = {
+            let mut counts = self.counts.borrow_mut();
+            counts.passes += 1;
+            FIRST_PASS + counts.passes
+        };
+        let crash = stage.weather.as_ref().and_then(|weather| weather.borrow_mut().crash(now));
+        let run = Run::new(stage, number, crash);
+        let (owner, ends_at) = (format!("pass-{minute}"), now + TIME_LIMIT);
+        let ended = tokio::select! {
+            biased;
+            () = run.crashed() => false,
+            () = stage.timeline.sleep_until(now + LONGEST_PASS + SignedDuration::from_secs(1)) => {
+                stage.failed(format!("a pass did not end in {LONGEST_PASS:#}"));
+                false
+            }
+            _ = monitor_subscriptions(&run, &stage.config, Invocation { owner: &owner, ends_at }, minute) => true,
+        };
+        let _turn = stage.timeline.turn().await;
+        let mark = run.mark();
+        stage.worked_alone(number);
+        stage.look(Change::Harmless, Some(mark));
+        if !ended || mark.hindered {
+            self.hindered();
+            stage.observer.borrow_mut().run_missed();
         }
     }
 

@@ -53,7 +53,7 @@ pub async fn crowd(policies: usize) -> io::Result<Crowd> {
         pace: Pace::Even(PACES[0]),
         weather: None,
         host: Rng::with_seed(0),
-        latest: SCHEDULE,
+        longest_gap: SCHEDULE,
     })
     .await?;
     let took = stage

@@ -149,6 +149,12 @@ pub(super) struct Without {
     pub(super) longest: SignedDuration,
 }
 
+impl Without {
+    pub(super) fn average(&self) -> SignedDuration {
+        self.total / i32::try_from(self.times.max(1)).unwrap_or(i32::MAX)
+    }
+}
+
 /// A policy without cover.
 #[derive(Debug, Clone)]
 struct Gap {
@@ -205,13 +211,13 @@ pub(super) struct Observer {
     /// When certificates and client states were last in use.
     used: BTreeMap<String, Timestamp>,
     without: BTreeMap<Cause, Without>,
-    latest: SignedDuration,
+    longest_gap: SignedDuration,
 }
 
 impl Observer {
-    /// Nothing is covered at first, which is nobody's fault until the first run has ended. `latest` is how long after a
-    /// removal the next run may begin.
-    pub(super) fn new(policies: Vec<Policy>, now: Timestamp, latest: SignedDuration) -> Self {
+    /// Nothing is covered at first, which is nobody's fault until the first run has ended. `longest_gap` is how long
+    /// one that nothing hinders may last after a removal.
+    pub(super) fn new(policies: Vec<Policy>, now: Timestamp, longest_gap: SignedDuration) -> Self {
         let gap = Gap { since: now, opened: Opened::Beginning, hindrances: 0 };
         Self {
             gaps: vec![Some(gap); policies.len()],
@@ -224,7 +230,7 @@ impl Observer {
             table_failed: false,
             used: BTreeMap::new(),
             without: BTreeMap::new(),
-            latest,
+            longest_gap,
         }
     }
 
@@ -425,14 +431,12 @@ impl Observer {
         without.times += 1;
         without.total += length;
         without.longest = without.longest.max(length);
-        // Of a gap that nothing hinders, what counts is when the run began that ended it.
-        let waited = run.map_or(length, |run| run.started_at.duration_since(gap.since));
-        if cause == Cause::Removed && waited > self.latest {
+        if cause == Cause::Removed && length > self.longest_gap {
             return Err(format!(
-                "{} was removed by Graph at {}, and no run began to repair it until {} later",
+                "{} was removed by Graph at {}, and it took {} to repair it",
                 self.name(policy),
                 gap.since,
-                minutes(waited)
+                minutes(length)
             ));
         }
         Ok(())
@@ -580,7 +584,7 @@ mod tests {
         assert_eq!(causes(&observer), [(Cause::Removed, 10)]);
         observer.look(&[], at(16), Change::Removal, None).unwrap();
         let late = observer.look(&[subscription("s3", "a", 99)], at(34), Change::Harmless, Some(mark(3, 33)));
-        assert!(late.unwrap_err().contains("no run began"));
+        assert!(late.unwrap_err().contains("it took 18 min"));
     }
 
     #[test]

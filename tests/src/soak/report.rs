@@ -5,10 +5,13 @@ use std::fmt;
 use jiff::SignedDuration;
 
 use super::Options;
-use super::course::{Counts, Course};
+use super::course::{AVERAGE_GAP, Counts, Course};
 use super::observer::{Cause, Without};
 use super::stage::{Failure, Stage};
 use super::weather::LONGEST_HARMLESS_STORM;
+
+/// How many gaps it takes to say something of their average.
+const ENOUGH_GAPS: u64 = 40;
 
 /// The result of a soak; its `Display` is the report.
 pub struct Report {
@@ -39,6 +42,28 @@ impl Report {
     }
 }
 
+impl Report {
+    /// How many passes of the monitor there were, without those that could change nothing.
+    #[must_use]
+    pub fn passes(&self) -> u64 {
+        self.counts.passes
+    }
+
+    /// How many times Graph's lists began to lie.
+    #[must_use]
+    pub fn lies(&self) -> u64 {
+        self.counts.lies.iter().filter(|(lists, _)| *lists != "True").map(|(_, times)| times).sum()
+    }
+
+    /// How often a policy was without cover after a removal by Graph that no storm kept from being repaired, and for how long at
+    /// most.
+    #[must_use]
+    pub fn gaps_after_removals(&self) -> (u64, SignedDuration) {
+        let removed = self.without.iter().find(|(cause, _)| *cause == Cause::Removed);
+        removed.map_or((0, SignedDuration::ZERO), |(_, without)| (without.times, without.longest))
+    }
+}
+
 pub(super) fn of(options: Options, stage: &Stage, course: &Course<'_>) -> Report {
     let tally = stage.tally.take();
     let without: Vec<_> = stage.observer.borrow().without().iter().map(|(&cause, &without)| (cause, without)).collect();
@@ -46,6 +71,16 @@ pub(super) fn of(options: Options, stage: &Stage, course: &Course<'_>) -> Report
     let outage = without.iter().find(|(cause, _)| *cause == Cause::Outage).filter(|_| harmless);
     if let Some((_, outage)) = outage {
         stage.failed(format!("{} gaps are put down to outages that were too short for that", outage.times));
+    }
+    // A few gaps say nothing of the average, the less as one removal may open several.
+    let removed = without.iter().find(|(cause, without)| *cause == Cause::Removed && without.times >= ENOUGH_GAPS);
+    if let Some((_, removed)) = removed
+        && removed.average() >= AVERAGE_GAP
+    {
+        stage.failed(format!(
+            "after a removal a policy was without cover for {} on average",
+            minutes(removed.average())
+        ));
     }
     let counted = |(storm, service, what): (bool, super::calls::Service, &'static str)| {
         let origin = if storm { "storm" } else { "turbulence" };
@@ -77,6 +112,9 @@ impl fmt::Display for Report {
             failed,
             repeated,
             missed,
+            passes,
+            idle_passes,
+            lies,
             removals,
             untold,
             signing_keys,
@@ -90,6 +128,13 @@ impl fmt::Display for Report {
              {failed} (those two included), repeated by Lambda {repeated}, missed by the schedule {missed}; the longest {}",
             minutes(*longest_run)
         )?;
+        writeln!(
+            f,
+            "passes of the monitor: {passes}; left out, as every subscription was there and they could change nothing: \
+             {idle_passes}"
+        )?;
+        let lies: Vec<String> = lies.iter().map(|(lists, times)| format!("{lists} {times}")).collect();
+        writeln!(f, "what Graph's lists said, for days on end: {}", lies.join(", "))?;
         writeln!(f, "encryption keys changed: {}; Entra's signing keys changed: {signing_keys}", self.key_rotations)?;
         writeln!(f, "removals by Graph: {removals}, of which the bus was not told, for storms: {untold}")?;
         writeln!(
@@ -105,10 +150,11 @@ impl fmt::Display for Report {
             let Without { times, total, longest } = without;
             writeln!(
                 f,
-                "  {}: {} s in {times} gaps, the longest {}",
+                "  {}: {} s in {times} gaps, the longest {}, on average {}",
                 cause.words(),
                 total.as_secs(),
-                minutes(*longest)
+                minutes(*longest),
+                minutes(without.average())
             )?;
         }
         match &self.failure {

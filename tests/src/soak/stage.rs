@@ -57,8 +57,8 @@ pub(super) struct Setting<'a> {
     /// None: the sun shines, and nobody watches between the runs.
     pub(super) weather: Option<Weather>,
     pub(super) host: Rng,
-    /// How long after a removal the next run may begin.
-    pub(super) latest: SignedDuration,
+    /// How long a policy may be without cover after a removal, if nothing hinders the repair.
+    pub(super) longest_gap: SignedDuration,
 }
 
 /// The runs that have not been skipped.
@@ -148,7 +148,7 @@ impl Stage {
             config,
             aws: RefCell::new(aws),
             weather: setting.weather.map(RefCell::new),
-            observer: RefCell::new(Observer::new(policies.clone(), START, setting.latest)),
+            observer: RefCell::new(Observer::new(policies.clone(), START, setting.longest_gap)),
             policies,
             rotation: SignedDuration::from_hours(24 * i64::from(setting.rotation_days)),
             host: RefCell::new(setting.host),
@@ -296,6 +296,18 @@ impl Stage {
     /// Whether runs have had time to notice Entra's last change of its signing keys.
     pub(super) fn signing_keys_are_settled(&self) -> bool {
         self.timeline.now().duration_since(self.signing_keys_changed.get()) > SETTLED
+    }
+
+    /// Whether each policy's record names a subscription that is there, as far as the table can be read.
+    pub(super) fn all_recorded_live(&self) -> bool {
+        let (aws, observer) = (self.aws.borrow(), self.observer.borrow());
+        self.policies.iter().all(|policy| {
+            let id = aws.record(policy).and_then(|record| record.subscription_id.as_ref());
+            let is_live = |id: &String| {
+                observer.seen().iter().any(|seen| seen.id == *id && seen.expires_at > self.timeline.now())
+            };
+            id.is_some_and(is_live)
+        })
     }
 
     pub(super) fn why_deleted(&self, id: &str) -> Why {

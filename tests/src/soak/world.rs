@@ -12,6 +12,7 @@ use graph_subscriptions::{
     entra,
 };
 use jiff::{SignedDuration, Timestamp};
+use renewer::lease::LeaseName;
 use renewer::ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, WebIdentity};
 use renewer::records::Record;
 use renewer::report::Health;
@@ -309,16 +310,22 @@ impl Secrets for Run<'_> {
 }
 
 impl StateTable for Run<'_> {
-    async fn take_lease(&self, owner: &str, now: Timestamp, until: Timestamp) -> Result<bool, OutsideError> {
-        let taken = self.aws(Call::TakeLease, owner, |aws| aws.take_lease(owner, now, until)).await;
-        if taken != Ok(false) {
+    async fn take_lease(
+        &self,
+        name: LeaseName,
+        owner: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, OutsideError> {
+        let taken = self.aws(Call::TakeLease, owner, |aws| aws.take_lease(name, owner, now, until)).await;
+        if name == LeaseName::Subscriptions && taken != Ok(false) {
             self.stage.works(self.number);
         }
         taken
     }
 
-    async fn release_lease(&self, owner: &str) -> Result<(), OutsideError> {
-        self.aws(Call::ReleaseLease, owner, |aws| aws.release_lease(owner)).await
+    async fn release_lease(&self, name: LeaseName, owner: &str) -> Result<(), OutsideError> {
+        self.aws(Call::ReleaseLease, owner, |aws| aws.release_lease(name, owner)).await
     }
 
     async fn records(&self) -> Result<Vec<Record>, OutsideError> {

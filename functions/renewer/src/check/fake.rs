@@ -19,6 +19,7 @@ use super::ports::{AppSettings, SecondWay};
 use crate::{
     config::Config,
     filter_policy::FilterPolicy,
+    lease::LeaseName,
     ports::{
         Alarm, Alarms, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets, StateTable,
         StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
@@ -125,6 +126,7 @@ pub(crate) fn record(id: Option<&str>) -> Record {
         certificate_id: "key-1".to_owned(),
         subscription_expires_at: Some(NOW + SignedDuration::from_hours(20)),
         replaces: None,
+        tampered_at: None,
         updated_at: NOW - SignedDuration::from_mins(10),
     }
 }
@@ -141,6 +143,8 @@ pub(crate) struct Fake {
     pub(crate) tokens: RefCell<Vec<Result<&'static str, TokenError>>>,
     /// Nothing ever answers.
     pub(crate) silent: bool,
+    /// Graph's list leaves everything out.
+    pub(crate) list_is_empty: bool,
     pub(crate) slept: RefCell<Vec<Duration>>,
     pub(crate) names: RefCell<u32>,
 }
@@ -173,6 +177,7 @@ impl Fake {
             web_identity: Ok(WEB_IDENTITY),
             tokens: RefCell::new(vec![Ok(ACCESS_TOKEN)]),
             silent: false,
+            list_is_empty: false,
             slept: RefCell::default(),
             names: RefCell::default(),
         }
@@ -208,11 +213,12 @@ impl Microsoft for Fake {
     }
 
     async fn list(&self, _: &AccessToken) -> Result<Listing, GraphError> {
-        self.answer(Ok(Listing { subscriptions: vec![subscription("s1", "Global")], ..Listing::default() })).await
+        let subscriptions = if self.list_is_empty { Vec::new() } else { vec![subscription("s1", "Global")] };
+        self.answer(Ok(Listing { subscriptions, ..Listing::default() })).await
     }
 
-    async fn get(&self, _: &AccessToken, _: &str) -> Result<Subscription, GraphError> {
-        unreachable!("a check reads the list")
+    async fn get(&self, _: &AccessToken, id: &str) -> Result<Subscription, GraphError> {
+        self.answer(Ok(subscription(id, "Global"))).await
     }
 
     async fn create(&self, _: &AccessToken, _: &NewSubscription<'_>) -> Result<Subscription, GraphError> {
@@ -253,11 +259,11 @@ impl Secrets for Fake {
 }
 
 impl StateTable for Fake {
-    async fn take_lease(&self, _: &str, _: Timestamp, _: Timestamp) -> Result<bool, OutsideError> {
+    async fn take_lease(&self, _: LeaseName, _: &str, _: Timestamp, _: Timestamp) -> Result<bool, OutsideError> {
         unreachable!("a check changes nothing")
     }
 
-    async fn release_lease(&self, _: &str) -> Result<(), OutsideError> {
+    async fn release_lease(&self, _: LeaseName, _: &str) -> Result<(), OutsideError> {
         unreachable!("a check changes nothing")
     }
 

@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::{StreamExt as _, future::join_all, stream};
 use graph_notifications::{Keyring, TenantId};
 use graph_subscriptions::{
-    ClientCertificate, Credential, GraphError, GraphErrorKind, TokenError,
+    AccessToken, ClientCertificate, Credential, GraphError, GraphErrorKind, Subscription, TokenError,
     signing_keys::{SigningKeysError, TokenVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -124,9 +124,37 @@ impl<S: Surroundings> Eyes<'_, S> {
         let Some(token) = usable else { return (answers, None, None) };
         let (settings, subscriptions) = tokio::join!(
             self.bounded(self.world.service_principal(&token), no_graph),
-            self.bounded(async { self.world.list(&token).await.map(|listing| listing.subscriptions) }, no_graph),
+            self.subscriptions(tenant, &token),
         );
         (answers, Some(settings), Some(subscriptions))
+    }
+
+    /// What Graph lists, and above that what it says of each recorded subscription by its id: the list leaves live ones out and names
+    /// some that are gone.
+    async fn subscriptions(&self, tenant: TenantId, token: &AccessToken) -> Result<Vec<Subscription>, GraphError> {
+        let listing = async { self.world.list(token).await.map(|listing| listing.subscriptions) };
+        let records = self.bounded(self.world.records(), outside).await.unwrap_or_default();
+        let own = records.into_iter().filter(|record| record.policy.tenant == tenant);
+        let by_id = stream::iter(own.filter_map(|record| record.subscription_id))
+            .map(async |id| (self.bounded(self.world.get(token, &id), no_graph).await, id))
+            .buffer_unordered(CONCURRENCY)
+            .collect::<Vec<_>>();
+        let (listed, by_id) = tokio::join!(self.bounded(listing, no_graph), by_id);
+        let mut found = match listed {
+            Err(error) if by_id.iter().all(|(shown, _)| shown.is_err()) => return Err(error),
+            listed => listed.unwrap_or_default(),
+        };
+        for (shown, id) in by_id {
+            match shown {
+                Ok(shown) => {
+                    found.retain(|one| one.id != id);
+                    found.push(shown);
+                }
+                Err(error) if error.kind == GraphErrorKind::NotFound => found.retain(|one| one.id != id),
+                Err(_) => {}
+            }
+        }
+        Ok(found)
     }
 
     async fn signing_keys(&self, tenant: TenantId) -> Vec<(TokenVersion, Result<Vec<KeyName>, SigningKeysError>)> {

@@ -1034,6 +1034,13 @@ async fn a_federated_credential_is_shown_before_entra_knows_it() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_the_list_leaves_out_is_seen_by_its_id() {
+    let fake = Fake { list_is_empty: true, ..Fake::new() };
+    let seen = look(&fake, &config("Global"), ENDS_AT).await;
+    assert_eq!(seen.tenants[0].subscriptions, Some(Ok(vec![subscription("s1", "Global")])));
+}
+
+#[tokio::test]
 async fn a_web_identity_token_is_read_as_far_as_it_goes() {
     for (token, issuer, audience) in [
         ("no token", None, None),

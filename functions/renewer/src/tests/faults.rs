@@ -15,7 +15,7 @@ use crate::{
         Report,
     },
     run::{Asked, RunError, verdict},
-    watch::watch,
+    watch::monitor,
 };
 
 /// As long as a request to Microsoft may take.
@@ -27,8 +27,7 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(300);
 /// A situation in which a run makes a certain call to Graph.
 type Situation = (&'static str, fn(&Fake));
 
-const SITUATIONS: [Situation; 4] = [
-    ("list", |_| {}),
+const SITUATIONS: [Situation; 3] = [
     ("renew", |_| {}),
     ("create", |fake| fake.state.borrow_mut().held.retain(|held| held.subscription.resource.contains("Global"))),
     ("delete", |fake| fake.hold("stray", &policy("Gone"), URL, "x")),
@@ -82,6 +81,37 @@ async fn what_graph_does_not_do_for_a_whole_run_is_counted_and_the_next_run_does
             (0..100).for_each(|_| fake.fault(operation, "", Fault::Refuses(kind)));
             kept_from(&fake, operation, &format!("{kind:?}")).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_had_keeps_nothing_from_being_renewed() {
+    let config = config("Global,Warehouse");
+    let kinds = [
+        GraphErrorKind::Transport,
+        GraphErrorKind::Throttled,
+        GraphErrorKind::Unavailable,
+        GraphErrorKind::Forbidden,
+        GraphErrorKind::Unauthorized,
+        GraphErrorKind::Invalid,
+        GraphErrorKind::Unexpected,
+    ];
+    for kind in kinds.map(Some).into_iter().chain([None]) {
+        let fake = settled("Global,Warehouse").await;
+        match kind {
+            Some(kind) => (0..100).for_each(|_| fake.fault("list", "", Fault::Refuses(kind))),
+            None => fake.state.borrow_mut().slow = Some(("list ".to_owned(), PATIENCE)),
+        }
+        let begun = fake.now();
+        let report = fake.run(&config).await;
+        assert!(report.ok && report.policies.iter().all(|policy| policy.outcome == Renewed), "{kind:?}: {report:?}");
+        let [finding] = report.list_findings.as_slice() else { panic!("{kind:?}: {report:?}") };
+        assert!(
+            finding.contains("cannot be had") && finding.contains("new-4 (Global), new-5 (Warehouse)"),
+            "{finding}"
+        );
+        assert!(fake.now().duration_since(begun) <= SignedDuration::from_secs(60), "{kind:?}");
+        fake.assert_sound(&config);
     }
 }
 
@@ -269,9 +299,9 @@ async fn the_apps_certificates_are_never_written_over_and_the_old_one_serves_unt
 async fn a_probe_that_is_not_answered_in_time_counts_as_not_answered_and_hides_nothing_else() {
     let fake = settled("Global").await;
     fake.state.borrow_mut().slow = Some(("probe".to_owned(), SignedDuration::from_secs(3)));
-    let report = watch(&fake, &config("Global"), fake.now() + LONGEST).await;
+    let report = monitor(&fake, &config("Global"), fake.invocation(), None).await;
     assert_eq!((report.ok, report.probe_answered), (false, Some(false)), "{report:?}");
     assert_eq!((metric(&fake, "ProbesAnswered"), metric(&fake, "WatchRuns")), (0, 1));
     fake.state.borrow_mut().slow = None;
-    assert!(watch(&fake, &config("Global"), fake.now() + LONGEST).await.ok);
+    assert!(monitor(&fake, &config("Global"), fake.invocation(), None).await.ok);
 }

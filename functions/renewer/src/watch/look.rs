@@ -2,35 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt as _, future::join_all, stream};
+use futures::future::join_all;
 use graph_notifications::Keyring;
-use graph_subscriptions::Subscription;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    RESERVE,
     ports::{Notes, Watched},
-    report::{CredentialWatched, SubscriptionWatched, TopicWatched, WatchReport},
+    report::{CredentialWatched, TopicWatched, WatchReport},
+    subscriptions::keep,
     trouble::{Problem, Trouble, Troubles, compare, shown, untold},
 };
 use crate::{
-    act::seconds_remaining,
     app_certificates::AppCertificates,
-    calls::Calls,
     check::seen::Topic,
     config::{Config, CredentialKind},
     coverage::{Coverage, coverage, covered_topics, is_visible},
-    observe::{CONCURRENCY, list},
-    plan::watches,
     ports::{StoredSecret, by},
+    run::Invocation,
 };
 
-/// How long a watch may take: the next one begins minutes later, and an alarm waits for this one.
-const LONGEST: SignedDuration = SignedDuration::from_secs(45);
-
-/// What is left of that for notes and metrics.
-const RESERVE: SignedDuration = SignedDuration::from_secs(10);
-
-/// What the notes may take of it.
+/// What the notes may take of what is reserved.
 const FOR_NOTES: SignedDuration = SignedDuration::from_secs(6);
 
 /// A probe that has less time than this is not posted: its silence would say nothing of the address.
@@ -39,28 +31,23 @@ const FOR_PROBE: SignedDuration = SignedDuration::from_secs(4);
 /// What the receiver answers whatever a request holds.
 const ACCEPTED: u16 = 202;
 
-/// Looks at everything, until `ends_at` at the latest.
-pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) -> WatchReport {
+/// Looks at everything, and repairs subscriptions that are gone, until the invocation ends.
+pub async fn look<W: Watched>(world: &W, config: &Config, invocation: Invocation<'_>, minute: i64) -> WatchReport {
     let started_at = world.now();
-    let until = ends_at.min(started_at + LONGEST) - RESERVE;
+    let until = invocation.ends_at - RESERVE;
     let eyes = Eyes { world, config, until };
+    let subscriptions = keep(world, config, Invocation { ends_at: until, ..invocation }, minute);
     let (keyed, topics, times, graphs) =
-        tokio::join!(eyes.keyring_and_probe(), eyes.topics(), eyes.times(), eyes.subscriptions());
+        tokio::join!(eyes.keyring_and_probe(), eyes.topics(), eyes.times(), subscriptions);
     let mut report = WatchReport {
-        action: "watch",
-        ok: false,
-        started_at,
-        duration_ms: 0,
+        full: true,
         probe_answered: keyed.probe_answered,
-        reconcile_overdue_seconds: None,
         signing_keys_age_seconds: keyed.signing_keys_age_seconds,
-        days_since_notification: None,
-        subscriptions: graphs.subscriptions,
-        topics: Vec::new(),
+        asked_for: graphs.asked_for,
+        subscriptions: graphs.watched,
+        repaired: graphs.repaired,
         credentials: keyed.credentials,
-        in_trouble: Vec::new(),
-        new_problems: Vec::new(),
-        problems: Vec::new(),
+        ..WatchReport::begun(started_at)
     };
     let mut problems = keyed.problems;
     problems.extend(graphs.problems);
@@ -76,8 +63,6 @@ pub async fn look<W: Watched>(world: &W, config: &Config, ends_at: Timestamp) ->
     eyes.compare_with_notes(topics, times, &mut problems, &mut report).await;
     report.problems.extend(problems.into_iter().map(|problem| problem.sentence));
     report.ok = report.probe_answered == Some(true) && report.problems.is_empty();
-    let duration = world.now().duration_since(started_at);
-    report.duration_ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     report
 }
 
@@ -95,16 +80,6 @@ struct Keyed {
     credentials: Vec<CredentialWatched>,
     /// The names of the certificates whose keys are there; `None` if that cannot be seen.
     certificate_ids: Option<Vec<String>>,
-    problems: Vec<Problem>,
-}
-
-/// What Graph lists.
-struct Graphs {
-    subscriptions: Vec<SubscriptionWatched>,
-    /// The certificates that Graph encrypts for, as far as it says.
-    certificate_ids: Vec<String>,
-    /// Entra refused the newest credential of the app, and took the one before.
-    newest_refused: bool,
     problems: Vec<Problem>,
 }
 
@@ -185,41 +160,6 @@ impl<W: Watched> Eyes<'_, W> {
         let text = stored.as_ref().and_then(StoredSecret::text);
         let text = text.ok_or_else(|| format!("the secret {id} holds no keyring yet"))?;
         Keyring::from_json(text).map_err(|error| format!("the secret {id} holds no usable keyring: {error}"))
-    }
-
-    async fn subscriptions(&self) -> Graphs {
-        let tenants = self.config.policies.tenants();
-        let calls = Calls::new(self.world, self.config, self.until, &tenants);
-        let listed: Vec<_> = stream::iter(tenants)
-            .map(async |tenant| (tenant, self.bounded(list(&calls, tenant)).await))
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await;
-        let now = self.world.now();
-        let (mut subscriptions, mut certificate_ids, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        for (tenant, listed) in listed {
-            let listed = match listed {
-                Ok(listing) => listing.subscriptions,
-                Err(error) => {
-                    let sentence = format!("the subscriptions in the tenant {tenant} cannot be listed: {error}");
-                    problems.push(Problem::new(Trouble::TenantNotSeen(tenant), sentence));
-                    continue;
-                }
-            };
-            for policy in self.config.policies.iter().filter(|policy| policy.tenant == tenant) {
-                let is_own =
-                    |one: &&Subscription| one.notification_url == self.config.notification_url && watches(one, policy);
-                let own = listed.iter().filter(is_own).max_by_key(|one| one.expires_at);
-                certificate_ids.extend(own.and_then(|one| one.encryption_certificate_id.clone()));
-                subscriptions.push(SubscriptionWatched {
-                    tenant_id: tenant,
-                    policy_name: policy.name.clone(),
-                    seconds_remaining: seconds_remaining(own.map(|one| one.expires_at), now),
-                });
-            }
-        }
-        let newest_refused = calls.newest_credential_was_refused();
-        Graphs { subscriptions, certificate_ids, newest_refused, problems }
     }
 
     async fn topics(&self) -> Vec<TopicSeen> {

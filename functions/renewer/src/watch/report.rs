@@ -5,14 +5,21 @@ use jiff::Timestamp;
 use lambda_edge::metrics::{Metrics, Unit};
 use serde::Serialize;
 
+use crate::report::PolicyReport;
+
 /// The result of a watch. `None` is what could not be seen, and `problems` says why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchReport {
-    /// `watch`.
+    /// `monitor`.
     pub action: &'static str,
-    /// Whether everything could be seen and the probe was answered. What the values mean is for the alarms to say.
+    /// Whether everything could be seen, and a probe was answered if one was sent. What the values mean is for the alarms to say.
     pub ok: bool,
+    /// Why the pass did nothing, if it did nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<&'static str>,
+    /// Whether it looked at everything, and not at the subscriptions alone.
+    pub full: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took.
@@ -26,8 +33,12 @@ pub struct WatchReport {
     pub signing_keys_age_seconds: Option<i64>,
     /// Whole days since the latest authentic notification, or, if there was none, since the first watch.
     pub days_since_notification: Option<i64>,
-    /// The subscriptions as Graph lists them, of the tenants where it does.
+    /// How many subscriptions Graph was asked for by their ids.
+    pub asked_for: usize,
+    /// The subscriptions as Graph shows them, after the repair; those that it was not asked for, as they were recorded.
     pub subscriptions: Vec<SubscriptionWatched>,
+    /// What became of those that were gone.
+    pub repaired: Vec<PolicyReport>,
     /// The topics whose subscribers could be counted.
     pub topics: Vec<TopicWatched>,
     /// What ends one day.
@@ -78,10 +89,39 @@ pub struct CredentialWatched {
 }
 
 impl WatchReport {
-    /// The lines of metrics. `WatchRuns` comes last: where it is missing, something else may be.
+    /// The report of a pass that begins.
+    #[must_use]
+    pub fn begun(started_at: Timestamp) -> Self {
+        Self {
+            action: "monitor",
+            ok: false,
+            skipped: None,
+            full: false,
+            started_at,
+            duration_ms: 0,
+            probe_answered: None,
+            reconcile_overdue_seconds: None,
+            signing_keys_age_seconds: None,
+            days_since_notification: None,
+            asked_for: 0,
+            subscriptions: Vec::new(),
+            repaired: Vec::new(),
+            topics: Vec::new(),
+            credentials: Vec::new(),
+            in_trouble: Vec::new(),
+            new_problems: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The lines of metrics. `WatchRuns` comes last: where it is missing, something else may be. It is all that a pass counts which
+    /// looked at the subscriptions alone, as the alarms reckon with a look every five minutes.
     #[must_use]
     pub fn lines(&self, function_name: &str, now: Timestamp) -> Vec<String> {
         let metrics = || Metrics::of_function(function_name);
+        if !self.full {
+            return vec![metrics().with("WatchRuns", Unit::Count, 1).line(now)];
+        }
         let subscriptions = self.subscriptions.iter().map(|one| {
             metrics().by("Policy", &format!("{}/{}", one.tenant_id, one.policy_name)).with(
                 "SubscriptionSecondsRemaining",

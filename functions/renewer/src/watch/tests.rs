@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use graph_notifications::{Keyring, Probe};
-use graph_subscriptions::GraphErrorKind;
+use graph_subscriptions::{GraphErrorKind, Listing};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{report::WatchReport, trouble::Noted, watch};
+use super::{LONGEST_PASS, monitor, report::WatchReport, trouble::Noted};
 use crate::{
     app_certificates::AppCertificates,
     config::{Config, CredentialKind},
     fake::{Fake, Fault, OTHER, SECOND_TOPIC, TENANT, URL, config, policy},
     ports::{Host as _, OutsideError},
-    run::{Answer, handle},
+    report::Outcome::{Failed, Recreated},
+    run::{Answer, Invocation, handle},
 };
 
 /// What a test does to the world.
@@ -26,13 +27,14 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 async fn settled(policies: &str) -> Fake {
     let fake = Fake::new();
     assert!(fake.run(&config(policies)).await.ok);
-    assert!(look(&fake, &config(policies)).await.ok);
+    let report = look(&fake, &config(policies)).await;
+    assert!(report.ok, "{report:?}");
     fake.advance(MINUTE * 5);
     fake
 }
 
 async fn look(fake: &Fake, config: &Config) -> WatchReport {
-    watch(fake, config, fake.now() + SignedDuration::from_secs(300)).await
+    monitor(fake, config, fake.invocation(), None).await
 }
 
 /// The values of a metric in the lines that the latest watch printed.
@@ -49,7 +51,7 @@ fn values(fake: &Fake, name: &str) -> Vec<Value> {
 async fn where_all_is_well_everything_is_there() {
     let fake = settled("Global,Warehouse").await;
     let Answer::Watch(report) =
-        handle(&fake, &config("Global,Warehouse"), &serde_json::json!({"action": "watch"}), fake.invocation())
+        handle(&fake, &config("Global,Warehouse"), &serde_json::json!({"action": "monitor"}), fake.invocation())
             .await
             .unwrap()
     else {
@@ -75,13 +77,14 @@ async fn where_all_is_well_everything_is_there() {
 }
 
 #[tokio::test]
-async fn a_watch_changes_nothing_but_its_notes_and_takes_no_lease() {
+async fn a_pass_that_finds_all_well_changes_nothing_but_its_notes_and_takes_no_lease_of_a_run() {
     let fake = settled("Global").await;
     fake.state.borrow_mut().calls.clear();
     look(&fake, &config("Global")).await;
     let calls = fake.state.borrow().calls.clone();
-    let changes = ["write", "record", "forget", "create", "renew", "delete", "take", "announce", "note", "event"];
+    let changes = ["write", "record ", "forget", "create", "renew", "delete", "announce", "note", "event"];
     assert!(calls.iter().all(|call| !changes.iter().any(|change| call.starts_with(change))), "{calls:?}");
+    assert!(calls.iter().all(|call| call != "take lease"), "{calls:?}");
     assert_eq!(fake.called("notes"), 0, "what has not changed is not noted again");
 }
 
@@ -110,9 +113,10 @@ async fn only_202_in_time_is_an_answer() {
 async fn a_policy_without_a_subscription_has_no_time_left() {
     let fake = settled("Global,Warehouse").await;
     fake.state.borrow_mut().held.clear();
-    fake.hold("other", &policy("Global"), "https://elsewhere.example/", "state");
+    refuse_creations(&fake);
     let report = look(&fake, &config("Global,Warehouse")).await;
-    assert_eq!(values(&fake, "SubscriptionSecondsRemaining"), [0, 0], "one with another address is not ours");
+    assert_eq!(report.subscriptions.iter().map(|one| one.seconds_remaining).collect::<Vec<_>>(), [0, 0]);
+    assert!(report.repaired.iter().all(|policy| policy.outcome == Failed), "{report:?}");
     assert_eq!(report.problems, Vec::<String>::new());
 }
 
@@ -152,20 +156,20 @@ async fn what_cannot_be_seen_is_a_problem_and_hides_nothing_else() {
         ),
         (
             "no Graph",
-            Box::new(|fake| fake.fault("list", "", Fault::Refuses(GraphErrorKind::Forbidden))),
-            "cannot be listed",
+            Box::new(|fake| fake.fault("get", "", Fault::Refuses(GraphErrorKind::Forbidden))),
+            "cannot be seen",
         ),
         (
             "no token",
             Box::new(|fake| fake.state.borrow_mut().entra_refuses = Some(TENANT.parse().unwrap())),
-            "cannot be listed",
+            "cannot be seen",
         ),
         (
             "a slow Graph",
             Box::new(|fake| {
-                fake.state.borrow_mut().slow = Some(("list".to_owned(), SignedDuration::from_secs(60)));
+                fake.state.borrow_mut().slow = Some(("get".to_owned(), SignedDuration::from_secs(60)));
             }),
-            "cannot be listed",
+            "cannot be seen",
         ),
     ];
     for (what, break_it, sentence) in break_it {
@@ -381,7 +385,7 @@ async fn while_the_client_secret_serves_in_place_of_a_certificate_its_end_counts
 #[tokio::test]
 async fn what_does_not_answer_leaves_time_for_notes() {
     let fake = settled("Global").await;
-    fake.state.borrow_mut().slow = Some(("list".to_owned(), SignedDuration::from_secs(60)));
+    fake.state.borrow_mut().slow = Some(("get".to_owned(), SignedDuration::from_secs(60)));
     fake.state.borrow_mut().subscribers.insert("arn:alerts".to_owned(), Some(0));
     for lost in [1, 0] {
         let report = look(&fake, &config("Global")).await;
@@ -392,7 +396,8 @@ async fn what_does_not_answer_leaves_time_for_notes() {
 #[tokio::test]
 async fn a_probe_that_never_left_says_nothing_of_the_address() {
     let fake = settled("Global").await;
-    let report = watch(&fake, &config("Global"), fake.now() + SignedDuration::from_secs(13)).await;
+    let invocation = Invocation { owner: "me", ends_at: fake.now() + SignedDuration::from_secs(13) };
+    let report = monitor(&fake, &config("Global"), invocation, None).await;
     assert_eq!((report.probe_answered, values(&fake, "ProbesAnswered").len()), (None, 0));
     assert_eq!(report.problems, ["the keyring came too late for a probe"]);
 }
@@ -450,6 +455,140 @@ async fn new_at_each(fake: &Fake, policies: &str, before: &[&dyn Fn(&Fake)]) -> 
 
 fn nothing(_: &Fake) {}
 
+fn refuse_creations(fake: &Fake) {
+    (0..100).for_each(|_| fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden)));
+}
+
+/// A pass of the schedule, so many minutes past the full hour.
+async fn pass(fake: &Fake, config: &Config, minute: i64) -> WatchReport {
+    let hour = fake.now().as_second().div_euclid(3600) * 3600;
+    let scheduled_at = Timestamp::from_second(hour + minute * 60).unwrap();
+    monitor(fake, config, fake.invocation(), Some(scheduled_at)).await
+}
+
+#[tokio::test]
+async fn every_pass_asks_for_each_subscription_by_its_id_and_every_fifth_looks_at_all_else() {
+    let fake = settled("Global,Warehouse").await;
+    let config = config("Global,Warehouse");
+    fake.state.borrow_mut().probes.clear();
+    for minute in 0..10 {
+        fake.state.borrow_mut().calls.clear();
+        fake.state.borrow_mut().lines.clear();
+        let report = pass(&fake, &config, minute).await;
+        assert!(report.ok && report.asked_for == 2 && report.full == (minute % 5 == 0), "{minute}: {report:?}");
+        assert_eq!((fake.called("get"), fake.called("list"), fake.called("token")), (2, 0, 1), "{minute}");
+        assert_eq!(values(&fake, "WatchRuns"), [1], "{minute}");
+        assert_eq!(fake.state.borrow().lines.len() == 1, !report.full, "{minute}");
+        fake.advance(MINUTE);
+    }
+    assert_eq!(fake.state.borrow().probes.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_gone_is_created_anew_at_once_whatever_the_list_says() {
+    let fake = settled("Global,Warehouse").await;
+    let config = config("Global,Warehouse");
+    let lost = fake.ids()[0].clone();
+    let ghosts = fake.state.borrow().held.iter().map(|held| held.subscription.clone()).collect();
+    fake.state.borrow_mut().lies = Some(Listing { subscriptions: ghosts, ..Listing::default() });
+    fake.state.borrow_mut().held.remove(0);
+    fake.state.borrow_mut().calls.clear();
+    let report = pass(&fake, &config, 1).await;
+    let repaired: Vec<_> = report.repaired.iter().map(|one| (one.policy_name.to_string(), one.outcome)).collect();
+    assert_eq!(repaired, [("Global".to_owned(), Recreated)]);
+    assert!(report.subscriptions.iter().all(|one| one.seconds_remaining > 80_000), "{report:?}");
+    // Nothing else is done, and the list is not asked.
+    assert_eq!((fake.called("create"), fake.called("renew"), fake.called("list")), (1, 0, 0));
+    assert_eq!(fake.state.borrow().events[0].lost_subscription_id, lost);
+    assert_eq!(metric(&fake, "SubscriptionsLost"), 1);
+    fake.assert_sound(&config);
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_left_unfinished_is_finished_by_the_next_pass() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    for _ in 0..3 {
+        fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
+        assert_eq!(pass(&fake, &config("Global"), 1).await.repaired[0].outcome, Failed);
+        fake.advance(MINUTE);
+    }
+    // What stays lost is told once.
+    assert_eq!(pass(&fake, &config("Global"), 2).await.repaired[0].outcome, Recreated);
+    fake.assert_sound(&config("Global"));
+    let states: Vec<_> = fake.state.borrow().events.iter().map(|event| event.state).collect();
+    assert_eq!(states, ["lost", "recreated"]);
+}
+
+#[tokio::test]
+async fn a_repair_waits_for_a_run_and_no_longer_than_the_pass() {
+    for (seconds, repaired) in [(10, true), (300, false)] {
+        let fake = settled("Global").await;
+        fake.state.borrow_mut().held.clear();
+        let (begun, held_until) = (fake.now(), fake.now() + SignedDuration::from_secs(seconds));
+        fake.state.borrow_mut().lease = Some(("another".to_owned(), held_until));
+        let report = pass(&fake, &config("Global"), 1).await;
+        assert_eq!((fake.ids().len() == 1, report.repaired.len() == 1), (repaired, repaired), "{report:?}");
+        assert!(fake.now().duration_since(begun) <= LONGEST_PASS);
+    }
+}
+
+#[tokio::test]
+async fn no_pass_begins_beside_another() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().monitor_lease = Some(("another".to_owned(), fake.now() + MINUTE));
+    fake.state.borrow_mut().lines.clear();
+    let report = pass(&fake, &config("Global"), 5).await;
+    assert!(report.ok && report.skipped.is_some(), "{report:?}");
+    assert!(fake.state.borrow().lines.is_empty() && fake.called("get") == 1, "only the first look asked");
+    // One that died holds the next one up until its time is over, and no longer.
+    fake.advance(MINUTE);
+    assert!(pass(&fake, &config("Global"), 6).await.skipped.is_none());
+    assert!(fake.state.borrow().monitor_lease.is_none(), "it is given back");
+}
+
+#[tokio::test]
+async fn a_pass_ends_in_its_time_whatever_does_not_answer() {
+    for slow in ["get", "create", "table", "token", "probe", "web identity", "keys"] {
+        for minute in [1, 5] {
+            let fake = settled("Global,Warehouse").await;
+            fake.state.borrow_mut().held.remove(0);
+            fake.state.borrow_mut().slow = Some((slow.to_owned(), SignedDuration::from_secs(40)));
+            let begun = fake.now();
+            pass(&fake, &config("Global,Warehouse"), minute).await;
+            // A call that has begun may outlast the pass in the fake, which cuts none off, but for the state table's.
+            let took = fake.now().duration_since(begun);
+            assert!(took <= LONGEST_PASS || slow == "table", "{slow} {minute}: {took}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_changed_is_replaced_by_a_pass_once_a_day() {
+    let fake = settled("Global").await;
+    let change = |fake: &Fake| {
+        let id = fake.ids()[0].clone();
+        fake.held(&id, |one| one.lifecycle_notification_url = Some("https://elsewhere.example/".to_owned()));
+    };
+    change(&fake);
+    assert_eq!(pass(&fake, &config("Global"), 1).await.repaired[0].outcome, Recreated);
+    fake.assert_sound(&config("Global"));
+    assert_eq!(fake.state.borrow().events[0].state, "tampered");
+    change(&fake);
+    let ids = fake.ids();
+    let report = pass(&fake, &config("Global"), 5).await;
+    assert!(report.repaired.is_empty() && report.problems[0].contains("changed the subscription"), "{report:?}");
+    assert_eq!((report.in_trouble, fake.ids()), (vec![format!("SubscriptionTampered {TENANT}/Global")], ids));
+    fake.advance(DAY);
+    assert_eq!(pass(&fake, &config("Global"), 1).await.repaired[0].outcome, Recreated);
+}
+
+fn metric(fake: &Fake, name: &str) -> i64 {
+    let state = fake.state.borrow();
+    let mut lines = state.lines.iter().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.find_map(|line| line[name].as_i64()).unwrap()
+}
+
 fn refuse_second_tenant(fake: &Fake) {
     fake.state.borrow_mut().entra_refuses = Some(OTHER.parse().unwrap());
 }
@@ -459,6 +598,7 @@ async fn what_stays_in_trouble_hides_nothing_that_comes() {
     let policies = format!("Global,{OTHER}/Site");
     let fake = settled(&policies).await;
     let lose_global = |fake: &Fake| {
+        refuse_creations(fake);
         let own = policy("Global").resource();
         fake.state.borrow_mut().held.retain(|held| held.subscription.resource != own);
     };

@@ -31,15 +31,17 @@ const LATE: SignedDuration = SignedDuration::from_mins(8);
 /// Something that is in trouble. It has the same name at every watch that sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// Graph lists no subscription for a policy.
+    /// Graph has no subscription for a policy.
     SubscriptionMissing(Policy),
+    /// Somebody changed a policy's subscription again, which is replaced once a day.
+    SubscriptionTampered(Policy),
     /// A policy's subscription has little time left.
     SubscriptionRunningOut(Policy),
     /// A policy's subscription was not renewed twice.
     SubscriptionNotRenewed(Policy),
     /// Graph encrypts for a certificate whose key is lost.
     KeyLost(String),
-    /// The subscriptions in a tenant cannot be listed.
+    /// Graph does not show the subscriptions in a tenant.
     TenantNotSeen(TenantId),
     /// The keyring cannot be read.
     KeyringNotRead,
@@ -77,6 +79,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SubscriptionMissing(policy) => write!(formatter, "SubscriptionMissing {}", sort_key(policy)),
+            Self::SubscriptionTampered(policy) => write!(formatter, "SubscriptionTampered {}", sort_key(policy)),
             Self::SubscriptionRunningOut(policy) => write!(formatter, "SubscriptionRunningOut {}", sort_key(policy)),
             Self::SubscriptionNotRenewed(policy) => write!(formatter, "SubscriptionNotRenewed {}", sort_key(policy)),
             Self::KeyLost(certificate_id) => write!(formatter, "KeyLost {certificate_id}"),
@@ -248,10 +251,8 @@ mod tests {
 
     fn well() -> WatchReport {
         WatchReport {
-            action: "watch",
             ok: true,
-            started_at: START,
-            duration_ms: 1,
+            full: true,
             probe_answered: Some(true),
             reconcile_overdue_seconds: Some(OVERDUE_SECONDS),
             signing_keys_age_seconds: Some(OLD_SECONDS),
@@ -270,9 +271,7 @@ mod tests {
                 })
                 .to_vec(),
             credentials: vec![CredentialWatched { credential: "ClientSecret", days_left: SHORT_OF_DAYS }],
-            in_trouble: Vec::new(),
-            new_problems: Vec::new(),
-            problems: Vec::new(),
+            ..WatchReport::begun(START)
         }
     }
 

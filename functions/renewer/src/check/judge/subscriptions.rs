@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     plan::{proven_state, watches},
     records::{Record, sort_key},
+    tampering::is_same_address,
 };
 
 /// A subscription that has less time left was not renewed for half a day.
@@ -39,7 +40,7 @@ fn strangers(seen: &Seen, config: &Config, now: Timestamp) -> Vec<Row> {
             let recorded = seen.records.iter().flatten().any(|record| record.subscription_id.as_ref() == Some(&one.id));
             // What is in the way of a policy has a row there.
             let of_policy = config.policies.iter().any(|policy| policy.tenant == tenant.tenant && watches(one, policy));
-            if recorded || of_policy || one.notification_url == config.notification_url {
+            if recorded || of_policy || is_same_address(&one.notification_url, &config.notification_url) {
                 continue;
             }
             let finding = format!(
@@ -72,7 +73,7 @@ fn one_policy(policy: &Policy, seen: &Seen, config: &Config, now: Timestamp) -> 
     let (ours, others): (Vec<_>, Vec<_>) = listed
         .iter()
         .filter(|one| watches(one, policy))
-        .partition(|one| one.notification_url == config.notification_url);
+        .partition(|one| is_same_address(&one.notification_url, &config.notification_url));
     let (live, ended): (Vec<_>, Vec<_>) = ours.into_iter().partition(|one| one.expires_at > now);
     let mut rows = Vec::new();
     let recorded = |one: &&&Subscription| record.is_some_and(|record| record.subscription_id.as_ref() == Some(&one.id));
@@ -133,7 +134,7 @@ fn of_live(
         rows.push(Row::warning(link, subject, finding, RECONCILE));
     }
     match one.lifecycle_notification_url.as_deref() {
-        Some(url) if url == config.notification_url => {}
+        Some(url) if is_same_address(url, &config.notification_url) => {}
         Some(url) => {
             let finding = format!("Its lifecycle notifications go to {} instead of here.", host(url));
             rows.push(Row::warning(link, subject, finding, RECONCILE));
