@@ -27,11 +27,11 @@ pub enum AllowedHosts {
     Any,
 }
 
-/// Microsoft Graph's hosts: global, GCC High, DoD, China (21Vianet).
+/// Microsoft Graph's hosts: of the global cloud, of the two of the US government, of China's.
 const GRAPH_HOSTS: [&str; 4] =
     ["graph.microsoft.com", "graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn"];
 
-/// Microsoft Entra's: global, GCC High and DoD, and two for China.
+/// Microsoft Entra's: of the global cloud, of both of the US government, and two of China's.
 const LOGIN_HOSTS: [&str; 4] = [
     "login.microsoftonline.com",
     "login.microsoftonline.us",

@@ -135,7 +135,7 @@ impl GraphError {
     }
 }
 
-/// Such as "Resource not found for the segment 'getEmergencyEventsByPolicy'.": the words of OData for what a version of an API
+/// Such as "Resource not found for the segment 'getEmergencyEventsByPolicy'.": the words of `OData` for what a version of an API
 /// does not have. A policy that is unknown is another thing.
 fn names_the_resource(message: &str) -> bool {
     let message = message.to_lowercase();

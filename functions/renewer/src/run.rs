@@ -517,7 +517,7 @@ async fn with_keyring<W: World>(
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    let mut in_use = records.as_deref().map(|records| InUse::by_records(records));
+    let mut in_use = records.as_deref().map(InUse::by_records);
     for of_tenant in of_tenants {
         report.policies.extend(of_tenant.acted.policies);
         report.strays.extend(of_tenant.acted.strays);
