@@ -162,7 +162,7 @@ pub struct Stray {
 pub const TAMPERED: &str = "somebody who holds the app's credential had changed the subscription";
 /// Why a subscription whose client state nobody knows is replaced.
 pub const UNKNOWN_STATE: &str =
-    "the subscription's client state was unknown, so that its notifications would be rejected";
+    "the keyring did not have the subscription's client state, or it was revoked since others may know it";
 
 /// Compares the two. It changes nothing and asks nobody; `now` tells which subscriptions have ended.
 #[must_use]
