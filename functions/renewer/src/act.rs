@@ -382,34 +382,12 @@ impl<W: World> Acting<'_, W> {
             }
             let same_policy = self.in_the_way(policy, &failure).await;
             if let Some((found, proof)) = self.adoptable(create, &announced, &same_policy) {
-                let held = Held::from(found);
-                let known = proof.map(|record| Known {
-                    policy,
-                    client_state_id: &record.client_state_id,
-                    certificate_id: &record.certificate_id,
-                    tampered_at: create.tampered_at,
-                });
-                if let Some(known) = known {
-                    // As where a run begins with such a one.
-                    self.record(known, &held, create.lost.clone()).await;
+                if let Some(subscription) = self.adopt(create, found, proof).await? {
+                    let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
+                    return Ok(Done { outcome, subscription, explanation: why });
                 }
-                match self.patch(policy, &held).await {
-                    Ok((renewed, certificate)) => {
-                        let subscription = Held::from(&renewed);
-                        if let Some(known) = known {
-                            self.record(known.with(&certificate), &subscription, None).await;
-                        }
-                        let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
-                        return Ok(Done { outcome, subscription, explanation: why });
-                    }
-                    Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => {
-                        if !pause(self.world(), self.calls.deadline, attempt, None).await {
-                            return Err(failure.into());
-                        }
-                    }
-                    Err(failure) => {
-                        return Err(NotDone { explanation: failure.to_string(), subscription: Some(held) });
-                    }
+                if !pause(self.world(), self.calls.deadline, attempt, None).await {
+                    return Err(failure.into());
                 }
             } else if conflict && same_policy.is_empty() {
                 // Graph's list lags behind what it refuses.
@@ -433,6 +411,38 @@ impl<W: World> Acting<'_, W> {
                 outcome = Outcome::Recreated;
                 why = Some("another subscription for the policy was in the way and was deleted".to_owned());
             }
+        }
+    }
+
+    /// Renews what turned out to be the subscription that was to be created, and records it if its client state is proven. `None` if
+    /// Graph does not know it any more.
+    async fn adopt(
+        &self,
+        create: &Create,
+        found: &Subscription,
+        proof: Option<&Record>,
+    ) -> Result<Option<Held>, NotDone> {
+        let held = Held::from(found);
+        let known = proof.map(|record| Known {
+            policy: &create.policy,
+            client_state_id: &record.client_state_id,
+            certificate_id: &record.certificate_id,
+            tampered_at: create.tampered_at,
+        });
+        if let Some(known) = known {
+            // As where a run begins with such a one.
+            self.record(known, &held, create.lost.clone()).await;
+        }
+        match self.patch(&create.policy, &held).await {
+            Ok((renewed, certificate)) => {
+                let subscription = Held::from(&renewed);
+                if let Some(known) = known {
+                    self.record(known.with(&certificate), &subscription, None).await;
+                }
+                Ok(Some(subscription))
+            }
+            Err(failure) if failure.kind() == Some(GraphErrorKind::NotFound) => Ok(None),
+            Err(failure) => Err(NotDone { explanation: failure.to_string(), subscription: Some(held) }),
         }
     }
 

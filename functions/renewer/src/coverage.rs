@@ -38,7 +38,8 @@ pub(crate) fn is_visible(topic_arn: &str, config: &Config) -> bool {
 
 /// Asks Amazon SNS for the subscriptions of a topic, and for their filter policies until one has none.
 ///
-/// # Errors If Amazon SNS does not say: the list does not come, or none that could be seen has no filter policy and
+/// # Errors
+/// If Amazon SNS does not say: the list does not come, or none that could be seen has no filter policy and
 /// some could not be seen.
 pub async fn coverage(sns: &impl Subscriptions, topic_arn: &str) -> Result<Coverage, OutsideError> {
     let subscribers = sns.list_subscribers(topic_arn).await?;

@@ -52,13 +52,11 @@ pub fn tampering(subscription: &Subscription, policy: &Policy, notification_url:
 
 /// A path that cannot be read as one of ours counts as ours while it holds the policy's name: it may be another spelling.
 fn watches_still(subscription: &Subscription, policy: &Policy) -> bool {
-    match subscription.policy_name() {
-        Some(name) => policy.is(policy.tenant, &name),
-        None => {
-            let resource = decoded(&subscription.resource).to_lowercase();
-            resource.is_empty() || resource.contains(&policy.name.as_str().to_lowercase())
-        }
+    if let Some(name) = subscription.policy_name() {
+        return policy.is(policy.tenant, &name);
     }
+    let resource = decoded(&subscription.resource).to_lowercase();
+    resource.is_empty() || resource.contains(&policy.name.as_str().to_lowercase())
 }
 
 /// Whether two addresses are the same, however they are spelled.

@@ -365,6 +365,9 @@ async fn what_somebody_changed_is_replaced_once_a_day_and_told() {
     }
 }
 
+/// A lie of Graph's list: its name, what is listed, and what the report says of it.
+type Lie<'a> = (&'a str, &'a dyn Fn(&Fake) -> Listing, &'a [&'a str]);
+
 #[tokio::test]
 async fn a_list_that_lies_decides_nothing_about_what_is_recorded() {
     let policies = config("Global,Warehouse");
@@ -374,7 +377,6 @@ async fn a_list_that_lies_decides_nothing_about_what_is_recorded() {
         lie
     };
     let both = |fake: &Fake| fake.state.borrow().held.iter().map(|held| held.subscription.clone()).collect::<Vec<_>>();
-    type Lie<'a> = (&'a str, &'a dyn Fn(&Fake) -> Listing, &'a [&'a str]);
     let lies: [Lie<'_>; 5] = [
         ("empty", &|_| Listing::default(), &["leaves out live subscriptions: new-4 (Global), new-5 (Warehouse)"]),
         (

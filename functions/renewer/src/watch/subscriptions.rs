@@ -46,6 +46,9 @@ pub struct Subscriptions {
     pub(super) problems: Vec<Problem>,
 }
 
+/// What Graph answers in a tenant about the recorded ids, or why it does not.
+type Answers = Result<BTreeMap<String, Answered>, String>;
+
 /// What is known of one policy's subscription.
 enum Known<'a> {
     /// Graph shows it.
@@ -82,7 +85,7 @@ async fn by_records(
         let own = turn.iter().filter(move |policy| policy.tenant == tenant);
         own.filter_map(|policy| record_of(records, policy)?.subscription_id.clone()).collect::<Vec<_>>()
     };
-    let answered: Vec<(TenantId, Result<BTreeMap<String, Answered>, String>)> = stream::iter(tenants)
+    let answered: Vec<(TenantId, Answers)> = stream::iter(tenants)
         .map(async |tenant| {
             let asked = async {
                 calls.sign_in(tenant).await?;
@@ -139,7 +142,7 @@ async fn by_records(
 fn known<'a>(
     policy: &Policy,
     record: Option<&'a Record>,
-    answered: Option<&'a Result<BTreeMap<String, Answered>, String>>,
+    answered: Option<&'a Answers>,
     is_its_turn: bool,
     config: &Config,
 ) -> Known<'a> {
