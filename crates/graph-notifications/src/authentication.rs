@@ -409,16 +409,16 @@ impl AuthenticNotification {
     #[must_use]
     pub fn tenant(&self, policies: &Policies) -> Option<TenantId> {
         let named = self.client_state_policy().map(|policy| policy.tenant);
-        named.or_else(|| match &self.0.token {
-            Proof::Proven(voucher) => voucher.tenant,
-            _ => {
-                let mut stated = self.0.notification.origin.stated_ids();
-                let watched = policies.tenants();
-                stated.find(|stated| watched.contains(stated)).or(match watched[..] {
-                    [only] => Some(only),
-                    _ => None,
-                })
+        named.or_else(|| {
+            if let Proof::Proven(voucher) = &self.0.token {
+                return voucher.tenant;
             }
+            let watched = policies.tenants();
+            let mut stated = self.0.notification.origin.stated_ids();
+            stated.find(|stated| watched.contains(stated)).or(match watched[..] {
+                [only] => Some(only),
+                _ => None,
+            })
         })
     }
 

@@ -311,7 +311,7 @@ mod tests {
         for name in ["Global", "Head Office", "O'Hare", "''", "a,b/c", "a+b", "a=b&c", "50%", "総務"] {
             let policy = policy(HOME, name);
             assert_eq!(Policy::name_in_resource(&policy.resource()), Some(policy.name.clone()), "{name}");
-            let encoded: String = policy.resource().bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let encoded = policy.resource().bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
             for spelling in [
                 format!("/{}", policy.resource()),
                 format!("https://graph.microsoft.com/v1.0/{}", policy.resource()),

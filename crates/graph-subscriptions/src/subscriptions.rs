@@ -30,12 +30,11 @@ pub struct Listing {
 impl Listing {
     fn add(&mut self, item: serde_json::Value) {
         let id = item.get("id").and_then(serde_json::Value::as_str).map(|id| operator_text(id, &[]));
-        match serde_json::from_value(item) {
-            Ok(subscription) => self.subscriptions.push(subscription),
-            Err(_) => {
-                let number = self.subscriptions.len() + self.unreadable.len() + 1;
-                self.unreadable.push(id.unwrap_or_else(|| format!("item {number}, which has no id")));
-            }
+        if let Ok(subscription) = serde_json::from_value(item) {
+            self.subscriptions.push(subscription);
+        } else {
+            let number = self.subscriptions.len() + self.unreadable.len() + 1;
+            self.unreadable.push(id.unwrap_or_else(|| format!("item {number}, which has no id")));
         }
     }
 }

@@ -27,7 +27,8 @@ async fn main() -> Result<(), Error> {
     let handler = service_fn(async |event: LambdaEvent<Value>| {
         let request = serde_json::from_value(event.payload);
         let response = match request {
-            Ok(request) => receiver.handle(request, Timestamp::now()).await,
+            // On the heap: what one request needs is too much for the stack of those that await it.
+            Ok(request) => Box::pin(receiver.handle(request, Timestamp::now())).await,
             Err(_) => Response::bad_request(),
         };
         Ok::<_, Error>(response)
