@@ -12,8 +12,9 @@ use super::report::minutes;
 use super::stage::Stage;
 
 /// Keys and client states go 48 hours after their last use: after two storms at most, one before the run that could notice
-/// the last use, and one before the run that could remove them.
-const LONGEST_KEPT: SignedDuration = SignedDuration::from_hours(50);
+/// the last use, and one before the run that could remove them. A list that names what was deleted does so for a day, and in doubt
+/// a key is kept.
+const LONGEST_KEPT: SignedDuration = SignedDuration::from_hours(50 + 24);
 /// How much later than configured a key may be changed: when the night comes, or two days later whatever the hour.
 const LATEST_ROTATION: SignedDuration = SignedDuration::from_hours(49);
 /// How long after a rotation Graph may encrypt for the key before.
