@@ -27,7 +27,7 @@ const LATE: &str = "there was no answer in time";
 /// How many subscriptions a sentence names.
 const NAMED: usize = 10;
 
-/// Asks Graph for each of these subscriptions by its id. What Graph does not say at the first attempt stays unknown.
+/// Asks Graph for each of these subscriptions by its id. What Graph does not say in time stays unknown.
 pub async fn by_id<W: World>(
     calls: &Calls<'_, W>,
     tenant: TenantId,
@@ -39,7 +39,7 @@ pub async fn by_id<W: World>(
         if calls.world.now() >= until {
             return (id, Answered::Unknown(LATE.to_owned()));
         }
-        let answered = match by(calls.world, until, calls.once(tenant, call)).await {
+        let answered = match by(calls.world, until, calls.repeated(tenant, call)).await {
             Some(Ok(shown)) => Answered::Live(shown),
             Some(Err(failure)) if failure.kind() == Some(GraphErrorKind::NotFound) => Answered::Gone,
             Some(Err(failure)) => Answered::Unknown(failure.to_string()),

@@ -505,6 +505,16 @@ async fn what_is_gone_is_created_anew_at_once_whatever_the_list_says() {
 }
 
 #[tokio::test]
+async fn what_is_gone_is_found_although_graph_does_not_answer_at_first() {
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().held.clear();
+    fake.fault("get", "", Fault::Refuses(GraphErrorKind::Unavailable));
+    fake.fault("get", "", Fault::AsksToWait(5));
+    assert_eq!(pass(&fake, &config("Global"), 1).await.repaired[0].outcome, Recreated);
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
 async fn an_attempt_that_was_left_unfinished_is_finished_by_the_next_pass() {
     let fake = settled("Global").await;
     fake.state.borrow_mut().held.clear();
