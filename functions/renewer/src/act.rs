@@ -329,8 +329,7 @@ impl<W: World> Acting<'_, W> {
         let (client_state_id, client_state) = self.client_state_for(create)?;
         let mut outcome = outcome;
         let mut why = why.map(ToOwned::to_owned);
-        // Rounded as Graph is told, so that the subscription can be recognised by it.
-        let requested = whole_seconds(self.world().now() + LIFETIME);
+        let requested = self.requested_end(create);
         let announced = self.announcement(create, &client_state_id, requested);
         // Where the records could not be read, there may be a good one, which an announcement would overwrite.
         if self.records.is_some() {
@@ -412,6 +411,16 @@ impl<W: World> Acting<'_, W> {
                 why = Some("another subscription for the policy was in the way and was deleted".to_owned());
             }
         }
+    }
+
+    /// The end to request: rounded as Graph is told, so that the subscription can be recognised by it. An attempt whose end is unknown
+    /// is made again as it was announced, or what it may have created could not be recognised any more.
+    fn requested_end(&self, create: &Create) -> Timestamp {
+        let now = self.world().now();
+        let unfinished =
+            create.previous.as_ref().filter(|record| record.is_intent() && create.client_state_id.is_some());
+        let announced = unfinished.and_then(|record| record.subscription_expires_at);
+        announced.filter(|end| *end > now + LIFETIME / 2).unwrap_or_else(|| whole_seconds(now + LIFETIME))
     }
 
     /// Renews what turned out to be the subscription that was to be created, and records it if its client state is proven. `None` if

@@ -1013,6 +1013,33 @@ async fn a_subscription_whose_creation_was_not_recorded_is_adopted() {
 }
 
 #[tokio::test]
+async fn what_an_attempt_created_is_recognised_after_others_that_came_to_nothing() {
+    let config = config("Global");
+    let mut died_after_creating = 0;
+    for step in 1..40 {
+        let fake = Fake::new();
+        fake.state.borrow_mut().names_guids = true;
+        fake.state.borrow_mut().lies = Some(Listing::default());
+        let ended = fake.run_until(&config, &Asked::ToReconcile, Death::AfterStep(step)).await.is_some();
+        if ended || !fake.state.borrow().calls.last().unwrap().starts_with("create") {
+            continue;
+        }
+        died_after_creating += 1;
+        let ids = fake.ids();
+        for _ in 0..2 {
+            fake.advance(QUARTER);
+            fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
+            fake.run(&config).await;
+        }
+        fake.advance(QUARTER);
+        assert_eq!(outcomes(&fake.run(&config).await), only("Global", Adopted));
+        assert_eq!((fake.ids(), fake.called("delete")), (ids, 0));
+        fake.assert_sound(&config);
+    }
+    assert_eq!(died_after_creating, 1);
+}
+
+#[tokio::test]
 async fn without_the_state_table_what_it_would_replace_is_kept() {
     // Its key is lost: its alerts would come without details, and without it there would be none.
     let fake = settled("Global").await;
