@@ -563,7 +563,7 @@ async fn a_pass_ends_in_its_time_whatever_does_not_answer() {
         for minute in [1, 5] {
             let fake = settled("Global,Warehouse").await;
             fake.state.borrow_mut().held.remove(0);
-            fake.state.borrow_mut().slow = Some((slow.to_owned(), SignedDuration::from_secs(40)));
+            fake.state.borrow_mut().slow = Some((slow.to_owned(), SignedDuration::from_secs(60)));
             let begun = fake.now();
             pass(&fake, &config("Global,Warehouse"), minute).await;
             // A call that has begun may outlast the pass in the fake, which cuts none off, but for the state table's.
