@@ -3,7 +3,8 @@
 Seven things are wanted from AWS that the emulator does not do:
 
 - It answers for `{api}.execute-api.{region}.amazonaws.com`, the host in the deployed notification URL.
-- It answers for a secret that has no value yet as AWS does; the emulator has an empty value there.
+- It answers for a secret that has no value yet as AWS does, and makes its first value the current one; the emulator has an empty
+  value there.
 - It shows what email and SMS subscribers get: the emulator accepts those subscriptions but delivers nothing. For https
   subscriptions it is the subscriber: it confirms, and keeps what arrives.
 - It is PagerDuty, and whatever else EventBridge may call by an API destination: it keeps what arrives, as it is.
@@ -285,6 +286,9 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault["mode"] not in faults.EFFECTIVE:
             self.strike(fault, service, signed["key"] if signed else "")
             return
+        if action == "PutSecretValue" and self.is_first_value(headers, json.loads(body)):
+            body = json.dumps({**json.loads(body), "VersionStages": ["AWSCURRENT"]}).encode()
+            headers["Content-Length"] = str(len(body))
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
         if fault and fault["mode"] == "late":
@@ -306,6 +310,14 @@ class Handler(BaseHTTPRequestHandler):
         # Only now, so that the publisher does not wait for it.
         if status == 200 and action in ("Publish", "PublishBatch"):
             front.published(form, answer, accepted_at)
+
+    def is_first_value(self, headers: dict[str, str], put: dict) -> bool:
+        """Whether a secret has no value yet: then AWS attaches AWSCURRENT to the version, whatever stages are asked for."""
+        question = json.dumps({"SecretId": put["SecretId"]}).encode()
+        target = {name: value for name, value in headers.items() if name.lower() not in ("x-amz-target", "content-length")}
+        target |= {"X-Amz-Target": "secretsmanager.GetSecretValue", "Content-Length": str(len(question))}
+        status, _, answer = self.front.upstream.send("POST", self.path, target, question)
+        return status == 200 and not json.loads(answer).get("SecretString")
 
     def strike(self, fault: dict, service: str, access_key: str) -> None:
         """Gives the caller what the fault has for it."""

@@ -35,12 +35,14 @@ mod forge;
 mod genuine;
 mod handshake;
 mod lifecycle;
+mod odd;
+mod one_proof;
 mod probe;
 mod replay;
 mod request;
 mod signature;
 pub mod target;
-mod tenant_and_policy;
+mod tenant;
 mod token_form;
 mod token_presence;
 
@@ -60,13 +62,15 @@ pub fn corpus(target: &Target) -> Vec<Group> {
         signature::group,
         claims::group,
         downgrade::group,
-        tenant_and_policy::group,
+        odd::group,
+        tenant::group,
         envelope::group,
         lifecycle::group,
         probe::group,
         handshake::group,
         request::group,
         replay::group,
+        one_proof::group,
         content::group,
     ]
     .map(|group| group(&forge))
@@ -95,6 +99,7 @@ pub fn files(target: &Target) -> Vec<(String, String)> {
     let receiver = [
         ("receiver/environment.json", target.environment()),
         ("receiver/keyring.json", target.keyring()),
+        ("receiver/client-states.json", target.client_states()),
         ("receiver/signing-keys.json", target.signing_keys()),
     ];
     let receiver = receiver.into_iter().map(|(name, value)| (name.to_owned(), pretty(&value)));

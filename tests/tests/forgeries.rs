@@ -9,7 +9,7 @@ use std::{
 };
 
 use end_to_end::forgeries::{
-    case::{Body, Case, Expectation, Group, Request},
+    case::{Body, Case, Group, Raised, Request},
     files,
     target::{self, HAPPENED_AT, LOGIN_ENDPOINT, Target},
 };
@@ -51,9 +51,29 @@ struct Outcome {
     reasons: BTreeSet<String>,
 }
 
+/// What the receiver does with items that hold one proof.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Alert,
+    Reject,
+}
+
+impl Mode {
+    /// What a case must raise.
+    fn raised(self, case: &Case) -> Vec<Raised> {
+        let in_alert_mode = case.expect.in_alert_mode.clone().filter(|_| self == Self::Alert);
+        in_alert_mode.unwrap_or_else(|| case.expect.in_reject_mode())
+    }
+}
+
 impl UnderAttack {
     fn new() -> Self {
-        let variables: Value = serde_json::from_str(&read("receiver/environment.json")).unwrap();
+        Self::with(Mode::Reject)
+    }
+
+    fn with(mode: Mode) -> Self {
+        let mut variables: Value = serde_json::from_str(&read("receiver/environment.json")).unwrap();
+        variables["UNVERIFIED_CALLS"] = format!("{mode:?}").into();
         let surroundings = Rc::new(Surroundings::default());
         surroundings.keyring.replace(read("receiver/keyring.json"));
         surroundings.signing_keys.replace(read("receiver/signing-keys.json"));
@@ -78,46 +98,80 @@ impl UnderAttack {
 }
 
 /// Whatever of the outcome is not as the case expects it.
-fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
-    let Expectation { status, body, alerts, call_id, degraded, late, reason } = &case.expect;
+fn differences(case: &Case, outcome: &Outcome, mode: Mode) -> Vec<String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, same: bool, got: &dyn std::fmt::Debug| {
         if !same {
-            differences.push(format!("{}: {what}: {got:?}", case.id));
+            differences.push(format!("{}: {mode:?}: {what}: {got:?}", case.id));
         }
     };
-    let response = &outcome.response;
-    compare("status", status.contains(&response.status_code), &response.status_code);
-    compare("body", *body == response.body, &response.body);
-    compare("alerts", outcome.alerts.len() == *alerts, &outcome.alerts.len());
-    for alert in &outcome.alerts {
-        let document: Value = serde_json::from_str(alert["default"].as_str().unwrap()).unwrap();
-        compare("call", document["callId"].as_str() == call_id.as_deref(), &document["callId"]);
-        compare("degraded", document["degraded"] == *degraded, &document["degraded"]);
-        compare("verified", document["verified"] == true, &document["verified"]);
-        let says_late = alert["email"].as_str().unwrap().contains("LATE: this happened");
-        compare("late", says_late == *late, &says_late);
+    let (response, expect) = (&outcome.response, &case.expect);
+    compare("status", expect.status.contains(&response.status_code), &response.status_code);
+    compare("body", expect.body == response.body, &response.body);
+    let raised = mode.raised(case);
+    let messages = expect.messages_in_alert_mode.filter(|_| mode == Mode::Alert).unwrap_or(raised.len());
+    compare("messages", outcome.alerts.len() == messages, &outcome.alerts.len());
+    let told: Vec<(Value, bool)> = outcome.alerts.iter().flat_map(documents).collect();
+    compare("alerts", told.len() == raised.len(), &told.len());
+    for (expected, (document, says_late)) in raised.iter().zip(&told) {
+        compare("call", document["callId"] == *expected.call_id, &document["callId"]);
+        compare("degraded", document["degraded"] == expected.degraded, &document["degraded"]);
+        compare("verified", document["verified"] == expected.verified, &document["verified"]);
+        compare("late", *says_late == expected.late, says_late);
+        for (member, expected) in [("tenantId", &expected.tenant_id), ("relation", &expected.relation)] {
+            let same = expected.as_ref().is_none_or(|expected| document[member] == **expected);
+            compare(member, same, &document[member]);
+        }
     }
-    if *alerts == 0 {
-        let expected = reason.iter().cloned().collect();
+    if raised.is_empty() && mode == Mode::Reject {
+        let expected = expect.reason.iter().cloned().collect();
         compare("reason", outcome.reasons == expected || case.after.is_some(), &outcome.reasons);
     }
     differences
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_forgery_raises_an_alert_and_every_authentic_item_does() {
+/// The alert documents in a message, with whether it says that they come late.
+fn documents(message: &Value) -> Vec<(Value, bool)> {
+    let document: Value = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
+    let late = message["email"].as_str().unwrap().contains("LATE: this happened");
+    match document["alerts"].as_array() {
+        Some(alerts) => alerts.iter().map(|alert| (alert.clone(), false)).collect(),
+        None => vec![(document, late)],
+    }
+}
+
+/// What differs in each case, against a receiver of its own.
+async fn differing(mode: Mode) -> Vec<String> {
     let cases = cases();
-    let genuine: HashMap<&str, &Case> = cases.iter().map(|case| (case.id.as_str(), case)).collect();
+    let by_id: HashMap<&str, &Case> = cases.iter().map(|case| (case.id.as_str(), case)).collect();
     let mut differing = Vec::new();
     for case in &cases {
-        let under_attack = UnderAttack::new();
-        if let Some(before) = &case.after {
-            assert_eq!(under_attack.send(&genuine[before.as_str()].request).await.alerts.len(), 1, "{before}");
+        let under_attack = UnderAttack::with(mode);
+        if let Some(before) = case.after.as_deref().map(|before| by_id[before]) {
+            let raised = under_attack.send(&before.request).await.alerts.len();
+            assert_eq!(raised, mode.raised(before).len(), "{}", before.id);
         }
-        differing.extend(differences(case, &under_attack.send(&case.request).await));
+        differing.extend(differences(case, &under_attack.send(&case.request).await, mode));
     }
+    differing
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_forgery_raises_an_alert_and_every_authentic_item_does() {
+    let differing = differing(Mode::Reject).await;
     assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_one_proof_alerts_it_passes_for_no_more_and_without_one_nothing_alerts() {
+    let differing = differing(Mode::Alert).await;
+    assert!(differing.is_empty(), "{differing:#?}");
+    for case in cases() {
+        let (proofs, raised) = (case.proofs.len(), Mode::Alert.raised(&case));
+        assert!(proofs > 0 || raised.is_empty(), "{}: nothing without a proof alerts", case.id);
+        let verified = raised.iter().filter(|raised| raised.verified).count();
+        assert!(proofs == 2 || verified == 0, "{}: one proof verifies nothing", case.id);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +183,7 @@ async fn what_came_before_changes_nothing() {
         case.expect.reason = None;
         let mut outcome = under_attack.send(&case.request).await;
         outcome.reasons.clear();
-        differing.extend(differences(&case, &outcome));
+        differing.extend(differences(&case, &outcome, Mode::Reject));
         // So slowly that the genuine calls do not come late.
         under_attack.now.set(under_attack.now.get() + SignedDuration::from_millis(50));
     }
@@ -145,7 +199,7 @@ async fn years_later_no_forgery_has_become_good() {
         under_attack.now.set("2060-01-01T00:00:00Z".parse().unwrap());
         let mut outcome = under_attack.send(&case.request).await;
         outcome.reasons.clear();
-        differing.extend(differences(&case, &outcome));
+        differing.extend(differences(&case, &outcome, Mode::Reject));
     }
     assert!(differing.is_empty(), "{differing:#?}");
 }

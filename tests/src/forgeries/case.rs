@@ -31,13 +31,26 @@ pub struct Case {
     /// Whether the rule is one of this project's own, which Graph's documentation does not ask for.
     #[serde(default, skip_serializing_if = "is_false")]
     pub own: bool,
-    /// The genuine case that must have been delivered before, to a receiver that remembers it.
+    /// Which proofs of its sender the item holds that the case is about.
+    #[serde(default)]
+    pub proofs: Vec<Proof>,
+    /// The case that must have been delivered before, to a receiver that remembers it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// What is sent.
     pub request: Request,
     /// What must come of it.
     pub expect: Expectation,
+}
+
+/// What proves that Graph sent an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Proof {
+    /// A valid validation token.
+    Token,
+    /// A client state that the receiver's keyring knows.
+    ClientState,
 }
 
 /// An HTTP request to the path of the notification URL.
@@ -82,7 +95,8 @@ pub struct Repeated {
     pub after: String,
 }
 
-/// What must come of a request.
+/// What must come of a request. Where `UnverifiedCalls` makes a difference, the members are about `Reject`, and one is about
+/// `Alert`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expectation {
@@ -104,6 +118,43 @@ pub struct Expectation {
     /// The word with which this project's receiver tells operations why, and never the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is raised with `UnverifiedCalls=Alert`, in this order, where it is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_alert_mode: Option<Vec<Raised>>,
+    /// In how many messages that is told, where it is not one for each call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_in_alert_mode: Option<usize>,
+}
+
+/// A call that alerts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Raised {
+    /// The call.
+    pub call_id: String,
+    /// Whether the alert says that it is verified.
+    pub verified: bool,
+    /// Whether the alert must say that the call's details could not be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub degraded: bool,
+    /// Whether the alert must say that it comes late.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
+    /// The tenant that the alert must name, where that is at stake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
+    /// How the alert relates to what was told before, in this project's word, where that is at stake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relation: Option<String>,
+}
+
+impl Raised {
+    /// An alert that says it is verified, or that it is not.
+    #[must_use]
+    pub fn new(call_id: &str, verified: bool) -> Self {
+        let call_id = call_id.to_owned();
+        Self { call_id, verified, degraded: false, late: false, tenant_id: None, relation: None }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -207,6 +258,13 @@ impl Expectation {
         Self { alerts: 1, call_id: Some(call_id.to_owned()), ..Self::silent(202) }
     }
 
+    /// What is raised with `UnverifiedCalls=Reject`.
+    #[must_use]
+    pub fn in_reject_mode(&self) -> Vec<Raised> {
+        let (degraded, late) = (self.degraded, self.late);
+        self.call_id.iter().map(|id| Raised { degraded, late, ..Raised::new(id, true) }).collect()
+    }
+
     fn silent(status: u16) -> Self {
         Self {
             status: vec![status],
@@ -216,6 +274,8 @@ impl Expectation {
             degraded: false,
             late: false,
             reason: None,
+            in_alert_mode: None,
+            messages_in_alert_mode: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::case::Group;
+use super::case::{Group, Proof};
 use super::forge::{Cases, Forge, changed};
 use super::target::{CLIENT, OTHER_TENANT, STRANGE_TENANT, TENANT};
 use crate::simulator::tokens::{PUBLISHER, TokenVersion, issuer_v1, issuer_v2};
@@ -29,6 +29,7 @@ const FUTURE: i64 = 4_075_000_000;
 pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about = "Entra's signature is right, but the token is of another publisher, tenant, audience, version or time.";
     let mut cases = Cases::new(forge, "token-claims", about);
+    cases.holding(&[Proof::ClientState]);
     issuers(&mut cases);
     tenants(&mut cases);
     audiences(&mut cases);

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Expectation, Group, Repeated, Request};
+use super::case::{Group, Proof, Repeated, Request};
 use super::forge::{Cases, Forge, SUBSCRIPTION_ID};
-use super::target::{CLIENT, CLIENT_STATE, TENANT};
+use super::target::{CLIENT, CLIENT_STATE, OTHER_POLICY, OTHER_TENANT, POLICY, TENANT, made_by};
 
 const PRESENT: &str = "Every item repeats the client state that Graph was given with the subscription, as text in its own member \
     clientState (\"Receive change notifications through webhooks\").";
@@ -15,10 +15,12 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about =
         "The client state is missing or wrong. The validation token is right, so that nothing else rejects the items.";
     let mut cases = Cases::new(forge, "client-state", about);
+    cases.holding(&[Proof::Token]);
     absent(&mut cases);
     elsewhere(&mut cases);
     near_misses(&mut cases);
     guesses(&mut cases);
+    made(&mut cases);
     cases.done()
 }
 
@@ -57,10 +59,10 @@ fn elsewhere(cases: &mut Cases<'_>) {
     body["clientState"] = json!(CLIENT_STATE);
     cases.rejected("in-the-collection", PRESENT, "It stands beside the items.", "ClientStateMissing", body);
     let request = Request::post(without(cases, "in-the-query")).query(&format!("clientState={CLIENT_STATE}"));
-    let expect = Expectation::rejected(Some("ClientStateMissing"));
-    cases.add("in-the-query", PRESENT, "It stands in the query.", request, expect.clone());
+    let reason = Some("ClientStateMissing");
+    cases.rejected_request("in-the-query", PRESENT, "It stands in the query.", reason, request);
     let request = Request::post(without(cases, "in-a-header")).header("clientstate", CLIENT_STATE);
-    cases.add("in-a-header", PRESENT, "It stands in a header.", request, expect);
+    cases.rejected_request("in-a-header", PRESENT, "It stands in a header.", reason, request);
     let text = cases.forge.vouched(cases.item("twice")).to_string();
     let member = format!("\"clientState\":\"{CLIENT_STATE}\"");
     let text = text.replace(&member, &format!("{member},\"clientState\":\"guessed\""));
@@ -133,6 +135,35 @@ fn guesses(cases: &mut Cases<'_>) {
     let (before, after) = (before.to_owned(), after.to_owned());
     let body = Repeated { before, repeated: "A".to_owned(), times: 500_000, after };
     cases.rejected("very-long", EXACT, "It has half a million characters.", "ClientStateWrong", body);
+}
+
+/// Forged client states in the form of those that name their policy.
+fn made(cases: &mut Cases<'_>) {
+    let target = cases.forge.target;
+    let right = target.made_client_state(TENANT, POLICY);
+    let other = target.made_client_state(OTHER_TENANT, OTHER_POLICY);
+    let by = |id: &str| {
+        let key = json!({"id": id, "key": "A".repeat(43), "createdAt": "2026-11-23T09:00:00Z"});
+        made_by(&key, TENANT, POLICY)
+    };
+    let (named, tag) = right.rsplit_once('.').expect("a made client state has points");
+    let (named_other, _) = other.rsplit_once('.').expect("a made client state has points");
+    for (name, attack, value) in [
+        ("made-by-another-key", "It is made by another key under the same name.", by("corpus")),
+        ("made-by-a-key-of-another-name", "It is made by a key that the receiver does not have.", by("forger")),
+        (
+            "made-for-another-policy",
+            "It names another policy, under the HMAC of the right one.",
+            format!("{named_other}.{tag}"),
+        ),
+        ("made-without-hmac", "The HMAC is missing.", format!("{named}.")),
+        ("made-with-half-the-hmac", "Half of the HMAC is missing.", right[..right.len() - 22].to_owned()),
+        ("made-in-another-version", "It names another version of its form.", right.replacen('1', "2", 1)),
+        ("made-and-padded", "A base64 padding stands behind it.", format!("{right}=")),
+    ] {
+        let item = cases.item_with(name, &json!({"clientState": value}));
+        add(cases, name, EXACT, attack, "ClientStateWrong", item);
+    }
 }
 
 fn add(cases: &mut Cases<'_>, name: &str, rule: &str, attack: &str, reason: &str, item: Value) {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::case::Group;
+use super::case::{Group, Proof};
 use super::forge::{Cases, Forge, change};
-use super::target::{POLICY, TENANT};
+use super::target::TENANT;
 use crate::simulator::notification;
 use crate::simulator::tokens::TokenVersion;
 
@@ -16,6 +16,7 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about = "No token vouches for the item, and its form invites a receiver not to ask for one. The client state is right unless \
         the case says otherwise.";
     let mut cases = Cases::new(forge, "downgrade", about);
+    cases.holding(&[Proof::ClientState]);
     for (name, attack, content) in [
         ("content-missing", "There is no content, as in a basic notification.", json!(null)),
         ("content-empty", "The content is an empty object.", json!({})),
@@ -25,6 +26,7 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     ] {
         let item = cases.item_with(name, &json!({"encryptedContent": content}));
         cases.rejected(name, PLAIN, attack, "ValidationTokenMissing", json!({"value": [item]}));
+        cases.never_raised();
     }
     in_clear(&mut cases);
     other_kinds(&mut cases);
@@ -48,13 +50,16 @@ fn in_clear(cases: &mut Cases<'_>) {
     ] {
         let body = plain(cases, name, member);
         cases.rejected(name, PLAIN, attack, "ValidationTokenMissing", body);
+        cases.never_raised();
     }
     let mut item = cases.item("data-in-clear");
     item["encryptedContent"]["data"] = json!(document(cases, "data-in-clear").to_string());
     let attack = "The call stands in clear in the content's data.";
     cases.rejected("data-in-clear", PLAIN, attack, "ValidationTokenMissing", json!({"value": [item]}));
+    cases.never_raised();
     let body = json!({"value": [document(cases, "document-as-item")]});
-    cases.rejected("document-as-item", PLAIN, "The call itself is the item.", "Malformed", body);
+    cases.rejected("document-as-item", PLAIN, "The call itself is the item.", "ClientStateMissing", body);
+    cases.latest_holds(&[]);
 }
 
 fn other_kinds(cases: &mut Cases<'_>) {
@@ -78,6 +83,9 @@ fn other_kinds(cases: &mut Cases<'_>) {
     ] {
         let item = cases.item_with(name, &changes);
         cases.rejected(name, PLAIN, attack, "ValidationTokenMissing", json!({"value": [item]}));
+        if name == "lifecycle-with-change" {
+            cases.never_raised();
+        }
     }
     let basic = cases.item_with("beside-a-basic-one/basic", &json!({"encryptedContent": null}));
     let body = notification::collection(&[basic, cases.item("beside-a-basic-one")], Some(&[]));
@@ -98,17 +106,11 @@ fn sealed(cases: &mut Cases<'_>) {
         change(&mut item, &json!({ "clientState": state }));
         let reason = if state.is_null() { "ClientStateMissing" } else { "ClientStateWrong" };
         cases.rejected(name, NO_PROOF, attack, reason, json!({"value": [item]}));
+        cases.latest_holds(&[]);
     }
     let forge = cases.forge;
     let claims = forge.claims(TokenVersion::V2, TENANT);
     let forged = Forge::signed_with(&forge.header(TokenVersion::V2), &claims, &forge.target.forger.pair);
     let attack = "Made with the public certificate, and with a token that the forger signed.";
     cases.token("sealed-with-forged-token", NO_PROOF, attack, "TokenSignature", &forged);
-    let name = "sealed-for-another-policy";
-    let event = Forge::event(&cases.id(name));
-    let mut item = forge.item_of(&event);
-    item["resource"] = json!(notification::resource("Headquarters"));
-    let attack =
-        format!("The item is of a policy that is not watched, the sealed call of {POLICY}, and the token right.");
-    cases.rejected(name, NO_PROOF, &attack, "PolicyNotConfigured", forge.vouched(item));
 }

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::case::{Body, Group, Repeated};
+use super::case::{Body, Group, Proof, Repeated};
 use super::forge::{Cases, Forge, changed};
 use super::target::{STRANGE_TENANT, TENANT};
 use super::token_presence::repeated;
@@ -144,8 +144,11 @@ fn other_encodings(cases: &mut Cases<'_>) {
 fn no_items(cases: &mut Cases<'_>) {
     let token = cases.forge.token();
     let mut add = |name, attack, reason, items: Value| {
-        let body = json!({"value": items, "validationTokens": [token]});
+        let body = json!({"value": items.clone(), "validationTokens": [token]});
         cases.rejected(name, ITEMS, attack, reason, body);
+        let proofs = if items.as_array().is_some_and(Vec::is_empty) { &[][..] } else { &[Proof::Token] };
+        cases.latest_holds(proofs);
+        cases.never_raised();
     };
     add("no-items", "The list is empty.", "", json!([]));
     for (name, attack, item) in [
@@ -153,25 +156,33 @@ fn no_items(cases: &mut Cases<'_>) {
         ("item-number", "The item is a number.", json!(911)),
         ("item-text", "The item is a text.", json!("911")),
         ("item-list", "The item is a list.", json!([])),
-        ("item-empty", "The item has no members.", json!({})),
     ] {
         add(name, attack, "Malformed", json!([item]));
     }
+    add("item-empty", "The item has no members.", "ClientStateMissing", json!([{}]));
     let attack = "The item has a tenant and nothing else.";
     add("item-tenant-alone", attack, "ClientStateMissing", json!([{"tenantId": TENANT}]));
     let items = [
-        ("item-in-a-list", "The item is in a list of its own.", json!([cases.item("item-in-a-list")])),
+        ("item-in-a-list", "The item is in a list of its own.", "Malformed", json!([cases.item("item-in-a-list")])),
         (
             "item-wrapped",
             "The item is a member of another object.",
+            "ClientStateMissing",
             json!({"notification": cases.item("item-wrapped")}),
         ),
-        ("item-inherited", "The item is the object's prototype.", json!({"__proto__": cases.item("item-inherited")})),
-        ("item-as-text", "The item is a JSON text.", json!(cases.item("item-as-text").to_string())),
+        (
+            "item-inherited",
+            "The item is the object's prototype.",
+            "ClientStateMissing",
+            json!({"__proto__": cases.item("item-inherited")}),
+        ),
+        ("item-as-text", "The item is a JSON text.", "Malformed", json!(cases.item("item-as-text").to_string())),
     ];
-    for (name, attack, item) in items {
+    for (name, attack, reason, item) in items {
         let body = cases.forge.vouched(item);
-        cases.rejected(name, ITEMS, attack, "Malformed", body);
+        cases.rejected(name, ITEMS, attack, reason, body);
+        cases.latest_holds(&[Proof::Token]);
+        cases.never_raised();
     }
 }
 
@@ -180,20 +191,16 @@ fn twice(cases: &mut Cases<'_>) {
     let text = genuine(cases, "value-twice").to_string();
     let (text, _) = text.rsplit_once('}').expect("a body is an object");
     cases.rejected("value-twice", ITEMS, attack, "", format!("{text},\"value\":[]}}"));
-    let text = genuine(cases, "resource-twice").to_string();
-    let text = text.replacen("\"resourceData\":", "\"resource\":\"users/1\",\"resourceData\":", 1);
-    let attack = "The item's resource stands there twice, the right one first.";
-    cases.rejected("resource-twice", ITEMS, attack, "ResourceNotConfigured", text);
 }
 
 fn large(cases: &mut Cases<'_>) {
     let mut add = |name, attack, reason: &str, body: Repeated| cases.rejected(name, BOUNDED, attack, reason, body);
     let token = |items: Value| json!({"value": items, "validationTokens": []});
     let body = repeated(&token(json!(["@@"])), "\"@@\"", "{}", 10_000);
-    add("ten-thousand-empty-items", "It has ten thousand items without members.", "Malformed", body);
+    add("ten-thousand-empty-items", "It has ten thousand items without members.", "ClientStateMissing", body);
     let strange = format!("{{\"tenantId\":\"{STRANGE_TENANT}\",\"resource\":\"x\"}}");
     let body = repeated(&token(json!(["@@"])), "\"@@\"", &strange, 10_000);
-    add("ten-thousand-strange-items", "It has ten thousand items of a strange tenant.", "TenantNotConfigured", body);
+    add("ten-thousand-strange-items", "It has ten thousand items of a strange tenant.", "ClientStateMissing", body);
     let guessed = format!("{{\"tenantId\":\"{TENANT}\",\"resource\":\"x\",\"clientState\":\"guessed\"}}");
     let body = repeated(&token(json!(["@@"])), "\"@@\"", &guessed, 10_000);
     add(

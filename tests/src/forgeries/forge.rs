@@ -8,7 +8,7 @@ use openssl::sign::Signer;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::case::{Body, Case, Expectation, Group, Request};
+use super::case::{Body, Case, Expectation, Group, Proof, Raised, Request};
 use super::encoding;
 use super::target::{
     CERTIFICATE_ID, CLIENT, CLIENT_STATE, HAPPENED_AT, OTHER_POLICY, OTHER_TENANT, POLICY, TENANT, TOKEN_EXPIRES_AT,
@@ -148,11 +148,18 @@ impl<'a> Forge<'a> {
 pub(super) struct Cases<'a> {
     pub(super) forge: &'a Forge<'a>,
     group: Group,
+    proofs: Vec<Proof>,
 }
 
 impl<'a> Cases<'a> {
     pub(super) fn new(forge: &'a Forge<'a>, group: &str, about: &str) -> Self {
-        Self { forge, group: Group { group: group.to_owned(), about: about.to_owned(), cases: Vec::new() } }
+        let group = Group { group: group.to_owned(), about: about.to_owned(), cases: Vec::new() };
+        Self { forge, group, proofs: Vec::new() }
+    }
+
+    /// From here on, the items of cases that must raise no verified alert hold these proofs.
+    pub(super) fn holding(&mut self, proofs: &[Proof]) {
+        self.proofs = proofs.to_vec();
     }
 
     pub(super) fn done(self) -> Group {
@@ -176,10 +183,62 @@ impl<'a> Cases<'a> {
         item
     }
 
-    /// A body that has the form of notifications and must raise no alert, for this reason.
+    /// A body that has the form of notifications and must raise no verified alert, for this reason. If its item holds one
+    /// proof, it opens as the case's call.
     pub(super) fn rejected(&mut self, name: &str, rule: &str, attack: &str, reason: &str, body: impl Into<Body>) {
         let reason = (!reason.is_empty()).then_some(reason);
-        self.add(name, rule, attack, Request::post(body), Expectation::rejected(reason));
+        self.rejected_request(name, rule, attack, reason, Request::post(body));
+    }
+
+    /// The same for a request that is no plain POST.
+    pub(super) fn rejected_request(
+        &mut self,
+        name: &str,
+        rule: &str,
+        attack: &str,
+        reason: Option<&str>,
+        request: Request,
+    ) {
+        self.add(name, rule, attack, request, Expectation::rejected(reason));
+        let proofs = self.proofs.clone();
+        self.latest_holds(&proofs);
+    }
+
+    /// The latest case's item holds these proofs. If it is one, the item opens as the case's call.
+    pub(super) fn latest_holds(&mut self, proofs: &[Proof]) {
+        let Some(case) = self.group.cases.last_mut() else { return };
+        case.proofs = proofs.to_vec();
+        case.expect.in_alert_mode = match proofs {
+            [_] => Some(vec![Raised::new(&guid(&case.id), false)]),
+            _ => None,
+        };
+    }
+
+    /// The latest case's item does not open, or tells nothing new, so that nothing is raised with `UnverifiedCalls=Alert`,
+    /// either.
+    pub(super) fn never_raised(&mut self) {
+        self.raised(None);
+    }
+
+    /// What the latest case raises with `UnverifiedCalls=Alert`.
+    pub(super) fn raised(&mut self, raised: impl Into<Option<Vec<Raised>>>) {
+        if let Some(case) = self.group.cases.last_mut() {
+            case.expect.in_alert_mode = raised.into();
+        }
+    }
+
+    /// In how many messages that is told.
+    pub(super) fn in_messages(&mut self, count: usize) {
+        if let Some(case) = self.group.cases.last_mut() {
+            case.expect.messages_in_alert_mode = Some(count);
+        }
+    }
+
+    /// The case that must have been delivered before the latest.
+    pub(super) fn after(&mut self, id: &str) {
+        if let Some(case) = self.group.cases.last_mut() {
+            case.after = Some(id.to_owned());
+        }
     }
 
     /// The case's item as Graph would send it, but for the token.
@@ -195,7 +254,8 @@ impl<'a> Cases<'a> {
 
     pub(super) fn add(&mut self, name: &str, rule: &str, attack: &str, request: Request, expect: Expectation) {
         let (id, rule, attack) = (self.id(name), rule.to_owned(), attack.to_owned());
-        self.group.cases.push(Case { id, rule, attack, own: false, after: None, request, expect });
+        let proofs = if expect.alerts > 0 { vec![Proof::Token, Proof::ClientState] } else { Vec::new() };
+        self.group.cases.push(Case { id, rule, attack, own: false, proofs, after: None, request, expect });
     }
 
     /// Marks the latest case: its rule is one of this project's own.
@@ -208,9 +268,8 @@ impl<'a> Cases<'a> {
     /// A case that counts only when the genuine one was delivered before.
     pub(super) fn add_after(&mut self, genuine: &str, name: &str, rule: &str, attack: &str, request: Request) {
         self.add(name, rule, attack, request, Expectation::rejected(None));
-        if let Some(case) = self.group.cases.last_mut() {
-            case.after = Some(genuine.to_owned());
-        }
+        self.latest_holds(&[Proof::Token, Proof::ClientState]);
+        self.after(genuine);
     }
 }
 

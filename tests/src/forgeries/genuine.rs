@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::case::{Expectation, Group, Request};
+use super::case::{Expectation, Group, Raised, Request};
 use super::forge::{Cases, Forge, changed, guid};
 use super::target::{OLD_CLIENT_STATE, OTHER_TENANT, POLICY, STRANGE_TENANT, TENANT};
 use crate::simulator::notification::{self, EmergencyEvent};
@@ -45,6 +45,7 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
         let forged = changed(&cases.item("beside-a-forged-item/forged"), &json!({"clientState": "guessed"}));
         notification::collection(&[forged, cases.item("beside-a-forged-item")], Some(std::slice::from_ref(&v2)))
     });
+    beside_one_proof(&mut cases, "beside-a-forged-item");
     add(&mut cases, "beside-another-tenants-forged-item", beside, |cases| {
         let forged = forge.other_tenants_item("genuine/beside-another-tenants-forged-item/forged");
         notification::collection(
@@ -52,6 +53,7 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
             Some(std::slice::from_ref(&v2)),
         )
     });
+    beside_one_proof(&mut cases, "beside-another-tenants-forged-item");
     add(&mut cases, "beside-what-is-no-item", beside, |cases| {
         let items = [json!(null), json!([7]), json!({}), cases.item("beside-what-is-no-item")];
         notification::collection(&items, Some(std::slice::from_ref(&v2)))
@@ -88,6 +90,13 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
         });
     }
     cases.done()
+}
+
+/// With `UnverifiedCalls=Alert` the item beside the latest case's alerts, too, after it and as not verified: it holds one proof.
+fn beside_one_proof(cases: &mut Cases<'_>, name: &str) {
+    let call = guid(&cases.id(name));
+    let beside = guid(&cases.id(&format!("{name}/forged")));
+    cases.raised(vec![Raised::new(&call, true), Raised::new(&beside, false)]);
 }
 
 fn add(cases: &mut Cases<'_>, name: &str, attack: &str, body: impl FnOnce(&Cases<'_>) -> serde_json::Value) {

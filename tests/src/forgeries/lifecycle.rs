@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Group, Repeated};
+use super::case::{Group, Proof, Repeated};
 use super::forge::{Cases, Forge, SUBSCRIPTION_ID, change};
 use super::target::{CLIENT_STATE, STRANGE_TENANT, TENANT};
 use super::token_presence::repeated;
@@ -53,16 +53,21 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
         ("right-state", "It is as Graph would send it.", json!({})),
     ] {
         cases.rejected(name, HARMLESS, attack, "", json!({"value": [item(&changes)]}));
+        if changes.get("clientState").is_none() {
+            knows_client_state(&mut cases);
+        }
     }
     let token = forge.token();
     let body = json!({"value": [item(&json!({}))], "validationTokens": [token]});
     cases.rejected("with-token", HARMLESS, "It is as Graph would send it, and has a token.", "", body);
+    knows_client_state(&mut cases);
     for (name, attack, changes, reason) in [
-        ("tenant-malformed", "Its tenant is none.", json!({"tenantId": "x"}), "Malformed"),
-        ("event-is-a-number", "The event is a number.", json!({"lifecycleEvent": 1}), "ResourceNotConfigured"),
-        ("event-in-a-list", "The event is a list.", json!({"lifecycleEvent": ["missed"]}), "ResourceNotConfigured"),
+        ("tenant-malformed", "Its tenant is none.", json!({"tenantId": "x"}), ""),
+        ("event-is-a-number", "The event is a number.", json!({"lifecycleEvent": 1}), "ValidationTokenMissing"),
+        ("event-in-a-list", "The event is a list.", json!({"lifecycleEvent": ["missed"]}), "ValidationTokenMissing"),
     ] {
         cases.rejected(name, HARMLESS, attack, reason, json!({"value": [item(&changes)]}));
+        knows_client_state(&mut cases);
     }
     let name = "with-content-and-guessed-state";
     let call =
@@ -81,6 +86,12 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
         cases.rejected(name, HARMLESS, attack, "", body);
     }
     cases.done()
+}
+
+/// Such items have no content that a key could open.
+fn knows_client_state(cases: &mut Cases<'_>) {
+    cases.latest_holds(&[Proof::ClientState]);
+    cases.never_raised();
 }
 
 fn item(changes: &Value) -> Value {

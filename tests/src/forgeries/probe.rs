@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::case::{Expectation, Group, Request};
+use super::case::{Expectation, Group, Proof, Request};
 use super::forge::{Cases, Forge, hmac};
 use super::target::{CLIENT_STATE, HAPPENED_AT};
 
@@ -56,6 +56,7 @@ pub(super) fn group(forge: &Forge<'_>) -> Group {
     let body = json!({"probe": {"sentAt": HAPPENED_AT}, "value": [item], "validationTokens": [forge.token()]});
     let attack = "It stands beside an item whose client state is guessed.";
     cases.rejected(name, HARMLESS, attack, "ClientStateWrong", body);
+    cases.latest_holds(&[Proof::Token]);
     cases.own();
     cases.done()
 }

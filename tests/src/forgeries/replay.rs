@@ -11,7 +11,7 @@ use crate::simulator::tokens::TokenVersion;
 
 const ONCE: &str = "Graph delivers at least once, and so can anybody who recorded it. An event of a call alerts once: the same tenant, call, \
     kind of event and time are the same event, however sealed and worded.";
-const LATE: &str = "Beyond the receiver's memory (this project's is 48 hours) a replay cannot be told from a late delivery. It alerts, for \
+const LATE: &str = "Beyond the receiver's memory (this project's is 400 days, and no key is kept longer) a replay cannot be told from a late delivery. It alerts, for \
     no call is dropped, and the alert says that it comes late.";
 
 pub(super) fn group(forge: &Forge<'_>) -> Group {
@@ -111,8 +111,16 @@ fn same_event(cases: &mut Cases<'_>) {
 
 fn late(cases: &mut Cases<'_>) {
     for (name, attack, occurred_at) in [
-        ("beyond-memory", "A call of three days before is delivered, which nobody remembers.", "2026-11-20T10:00:00Z"),
-        ("a-year-later", "A call of a year before is delivered, which nobody remembers.", "2025-11-23T10:00:00Z"),
+        (
+            "beyond-memory",
+            "A call of three days before is delivered to a receiver that does not know it.",
+            "2026-11-20T10:00:00Z",
+        ),
+        (
+            "a-year-later",
+            "A call of a year before is delivered to a receiver that does not know it.",
+            "2025-11-23T10:00:00Z",
+        ),
     ] {
         let id = cases.id(name);
         let event = EmergencyEvent { occurred_at: time(occurred_at), ..Forge::event(&id) };

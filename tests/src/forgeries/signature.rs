@@ -5,7 +5,7 @@ use openssl::hash::{MessageDigest, hash};
 use openssl::rsa::Padding;
 use serde_json::{Value, json};
 
-use super::case::Group;
+use super::case::{Group, Proof};
 use super::encoding::pss;
 use super::forge::{Cases, Forge, change, hmac, join, rs256, rsa_signature, with_signature};
 use super::target::TENANT;
@@ -22,6 +22,7 @@ const SIGNED: &str = "The signature is the key's, over the header and claims tha
 pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about = "The token claims what it must, but Entra did not sign it, or not like this.";
     let mut cases = Cases::new(forge, "token-signature", about);
+    cases.holding(&[Proof::ClientState]);
     no_algorithm(&mut cases);
     public_key_as_secret(&mut cases);
     other_algorithms(&mut cases);

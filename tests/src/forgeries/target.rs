@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use graph_notifications::{Policies, TenantId, client_state::StoredClientStateKey};
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub const OTHER_POLICY: &str = "Site";
 pub const CLIENT_STATE: &str = "fC-cRxpw5OK0n0Xcq3tLkJmVb8sYzUeA7dGhT1iWo2Q";
 /// The client state of before the last rotation, which is still in the keyring.
 pub const OLD_CLIENT_STATE: &str = "Zk9uY2Ugd2FzIHRoZSBjbGllbnQgc3RhdGUgaGVyZS4";
+/// The key by which client states are made, in base64url.
+const CLIENT_STATE_KEY: &str = "Q29ycHVzOiBldmVyeWJvZHkgbWF5IGtub3cgdGhpcyE";
 /// When everything happens.
 pub const HAPPENED_AT: &str = "2026-11-23T10:00:00Z";
 /// When the tokens end that are to be good for ever.
@@ -110,9 +113,32 @@ impl Target {
         json!({
             "version": 1,
             "keys": [key(OTHER_CERTIFICATE_ID, &self.other_encryption), key(CERTIFICATE_ID, &self.encryption)],
+            "clientStateKeys": [self.client_state_key()],
             "clientStates": [client_state("old", OLD_CLIENT_STATE), client_state("current", CLIENT_STATE)],
             "signingKeys": {"fetchedAt": "2026-11-23T09:45:00Z", "keys": signing_keys},
         })
+    }
+
+    /// The client states of the subscriptions: each text, and the tenant and policy that it proves. `null` for one of an earlier
+    /// form, which names neither and is taken for one of whatever tenant its item states.
+    #[must_use]
+    pub fn client_states(&self) -> Value {
+        let made = |tenant: &str, policy: &str| json!({"value": self.made_client_state(tenant, policy), "tenantId": tenant, "policyName": policy});
+        let stored = |value: &str| json!({"value": value, "tenantId": null, "policyName": null});
+        json!([made(TENANT, POLICY), made(OTHER_TENANT, OTHER_POLICY), stored(CLIENT_STATE), stored(OLD_CLIENT_STATE)])
+    }
+
+    /// The client state that the receiver's key makes for a policy.
+    ///
+    /// # Panics
+    /// If tenant or policy is none.
+    #[must_use]
+    pub fn made_client_state(&self, tenant: &str, policy: &str) -> String {
+        made_by(&self.client_state_key(), tenant, policy)
+    }
+
+    fn client_state_key(&self) -> Value {
+        json!({"id": "corpus", "key": CLIENT_STATE_KEY, "createdAt": "2026-11-23T09:00:00Z", "retiredAt": null})
     }
 
     /// The keys that Entra publishes, as a JSON Web Key Set.
@@ -135,6 +161,14 @@ impl Target {
 pub const CERTIFICATE_ID: &str = "corpus-2";
 /// The `encryptionCertificateId` of [`Target::other_encryption`].
 pub const OTHER_CERTIFICATE_ID: &str = "corpus-1";
+
+/// The client state that a key makes for a policy.
+pub(super) fn made_by(key: &Value, tenant: &str, policy: &str) -> String {
+    let key: StoredClientStateKey = serde_json::from_value(key.clone()).expect("the key has a key's form");
+    let tenant: TenantId = tenant.parse().expect("the tenant is a GUID");
+    let policies = Policies::parse(&format!("{tenant}/{policy}"), tenant).expect("the policy has a name");
+    policies.iter().map(|policy| key.client_state(policy).expose().to_owned()).collect()
+}
 
 fn key_pair(pem: &[u8]) -> Arc<KeyPair> {
     let private_key = PKey::private_key_from_pem(pem).expect("the file holds a private key");

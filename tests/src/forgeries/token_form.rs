@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::case::Group;
+use super::case::{Group, Proof};
 use super::forge::{Cases, Forge};
 use super::target::TENANT;
 use crate::simulator::notification;
@@ -18,6 +18,7 @@ const OBJECTS: &str =
 pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about = "In the token's place is what no reader may take for one. Where there is a signature, it is Entra's.";
     let mut cases = Cases::new(forge, "token-form", about);
+    cases.holding(&[Proof::ClientState]);
     for (name, attack, reason, token) in [
         ("word", "It is a word.", "TokenNotAToken", "hello"),
         ("dots", "It is two dots.", "TokenHeader", ".."),

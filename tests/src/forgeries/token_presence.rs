@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Expectation, Group, Repeated, Request};
+use super::case::{Group, Proof, Repeated, Request};
 use super::forge::{Cases, Forge, changed};
 use super::target::{OTHER_TENANT, STRANGE_TENANT, TENANT};
 use crate::simulator::notification;
@@ -16,6 +16,7 @@ const BOUNDED: &str = "Tokens without number must not keep a receiver from its w
 pub(super) fn group(forge: &Forge<'_>) -> Group {
     let about = "The client state is right and the content decrypts, but no token vouches for the item's tenant.";
     let mut cases = Cases::new(forge, "token-presence", about);
+    cases.holding(&[Proof::ClientState]);
     missing(&mut cases);
     elsewhere(&mut cases);
     of_others(&mut cases);
@@ -60,11 +61,11 @@ fn elsewhere(cases: &mut Cases<'_>) {
     cases.rejected("in-the-item", PRESENT, "The list stands in the item.", "ValidationTokenMissing", body);
     let request = Request::post(json!({"value": [cases.item("in-a-header")]}));
     let request = request.header("authorization", &format!("Bearer {token}"));
-    let expect = Expectation::rejected(Some("ValidationTokenMissing"));
-    cases.add("in-a-header", PRESENT, "The token stands in a header.", request, expect.clone());
+    let reason = Some("ValidationTokenMissing");
+    cases.rejected_request("in-a-header", PRESENT, "The token stands in a header.", reason, request);
     let request = Request::post(json!({"value": [cases.item("in-the-query")]}));
     let request = request.query(&format!("validationTokens={token}"));
-    cases.add("in-the-query", PRESENT, "The token stands in the query.", request, expect);
+    cases.rejected_request("in-the-query", PRESENT, "The token stands in the query.", reason, request);
     let collection = json!({"validationTokens": [token], "value": [cases.item("twice")]}).to_string();
     let text = collection.replacen(",\"value\"", ",\"validationTokens\":[],\"value\"", 1);
     let attack = "The list stands there twice, once with the token and then empty: for readers that check one and use the other.";
@@ -86,7 +87,7 @@ fn of_others(cases: &mut Cases<'_>) {
     let tokens = [other, forge.signed(&expired)];
     let body = notification::collection(&[cases.item("own-expired-beside-the-others")], Some(&tokens));
     let attack = "The item's tenant has an expired token, and another tenant a good one.";
-    cases.rejected("own-expired-beside-the-others", BOUND, attack, "TokenExpired", body);
+    cases.rejected("own-expired-beside-the-others", BOUND, attack, "TenantNotCovered", body);
     let mut item = forge.other_tenants_item(&cases.id("tenant-in-organisation"));
     item["organizationId"] = json!(TENANT);
     item["resourceData"]["tenantId"] = json!(TENANT);
