@@ -1,13 +1,14 @@
 """Judges Microsoft Graph's notifications as a receiver should, written from the documents and not from the Rust crates.
 
-An item is authentic if a valid validation token speaks for its tenant, its client state is ours, and its tenant and
-policy are ones that we watch. What is authentic but cannot be opened is degraded, never rejected. One bad token, or one
-bad item, takes nothing from the others.
+Two things prove an item's sender: a valid validation token, and a client state that is ours. With both, for the same tenant, it is
+verified, opened or not. With one it is told as unverified if a key of ours opens it, and not told otherwise, nor where unverified
+calls are rejected. With none it is ignored. Nothing else decides, and one bad token, or one bad item, takes nothing from the others.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import json
 import re
@@ -21,7 +22,6 @@ from graph_reference import PUBLISHER, Unreadable, issuer, thumbprint, unb64, un
 
 SKEW = 300
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-RESOURCE = re.compile(r"/?communications/calls/getEmergencyEventsByPolicy\(policyName='((?:[^']|'')+)'\)", re.ASCII | re.I | re.S)
 BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 CLAIMS = ("ver", "tid", "iss", "aud", "appid", "azp", "exp", "nbf")
 HEADERS = ("alg", "kid", "crit")
@@ -29,7 +29,8 @@ HEADERS = ("alg", "kid", "crit")
 
 @dataclass(frozen=True)
 class Opinion:
-    """What becomes of one item: accepted, degraded, rejected, lifecycle or malformed."""
+    """What becomes of one item: verified, verifiedWithoutDetails, unverified, notTold, ignored, lifecycle (it knows a client
+    state), lifecycleUnknown or malformed."""
 
     verdict: str
     reason: str | None = None
@@ -37,7 +38,7 @@ class Opinion:
 
 
 class Refused(Exception):
-    """A token or an item fails a check; the text says which."""
+    """A token fails a check; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,37 @@ class DecryptionKey:
     private_key: RSAPrivateKey
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a client state of ours proves: the tenant, unless it is a stored one, which names none."""
+
+    tenant: str | None
+
+
+# Valid tokens of several tenants came, and nothing tells which is the item's.
+SEVERAL = "several"
+
+
 class Judge:
     """A receiver's settings and secrets. `policies` are pairs of tenant and name."""
 
-    def __init__(self, keyring: str, client_id: str, policies: list[tuple[str, str]], login_endpoint: str, now: int) -> None:
+    def __init__(
+        self,
+        keyring: str,
+        client_id: str,
+        policies: list[tuple[str, str]],
+        login_endpoint: str,
+        now: int,
+        reject_unverified: bool = False,
+    ) -> None:
         stored = json.loads(keyring)
         self.client_id, self.login_endpoint, self.now = client_id, login_endpoint, now
+        self.reject_unverified = reject_unverified
         # Microsoft compares the names of policies without regard to case.
-        self.policies = {(tenant, name.lower()) for tenant, name in policies}
+        self.policies = {policy_digest(tenant, name): tenant for tenant, name in policies}
         self.tenants = {tenant for tenant, _ in policies}
         self.client_states = [state["value"].encode() for state in stored["clientStates"]]
+        self.client_state_keys = [(key["id"], unb64url(key["key"])) for key in stored.get("clientStateKeys", [])]
         self.decryption_keys = [decryption_key(key) for key in stored["keys"]]
         self.signing_keys = [signing_key(key) for key in (stored["signingKeys"] or {"keys": []})["keys"]]
 
@@ -76,63 +98,82 @@ class Judge:
         if not isinstance(collection, dict) or not isinstance(collection.get("value"), list):
             return None
         tokens = collection.get("validationTokens")
-        covered = self.covered_tenants(tokens if isinstance(tokens, list) else [])
-        return [self.judge_item(item, covered) for item in collection["value"]]
+        vouched = self.vouched_tenants(tokens if isinstance(tokens, list) else [])
+        return [self.judge_item(item, vouched) for item in collection["value"]]
 
-    def covered_tenants(self, tokens: list[object]) -> dict[str, str | None]:
-        """The tenants that the valid tokens speak for; under "" the reason why the first invalid one is none."""
-        covered: dict[str, str | None] = {}
+    def vouched_tenants(self, tokens: list[object]) -> set[str]:
+        """The tenants that the valid tokens speak for."""
+        vouched = set()
         for token in tokens:
             try:
-                covered[self.tenant_of_token(token)] = None
-            except Refused as refused:
-                covered.setdefault("", str(refused))
-        return covered
+                vouched.add(self.tenant_of_token(token))
+            except Refused:
+                continue
+        return vouched
 
-    def judge_item(self, item: object, covered: dict[str, str | None]) -> Opinion:
+    def judge_item(self, item: object, vouched: set[str]) -> Opinion:
+        if not isinstance(item, dict):
+            return Opinion("malformed", "not an object")
+        known = self.known_client_state(item.get("clientState"))
+        if is_lifecycle(item):
+            return Opinion("lifecycle" if known else "lifecycleUnknown")
+        token = self.tenant_vouched_for(item, known, vouched)
+        if known and token and self.reject_unverified and not states_only(item, token):
+            token = None
+        if not known and not token:
+            return Opinion("ignored", "no proof")
+        resource = self.open(item.get("encryptedContent"))
+        if known and token:
+            return Opinion("verified", resource=resource) if resource is not None else Opinion("verifiedWithoutDetails")
+        if resource is None or self.reject_unverified:
+            return Opinion("notTold", "one proof")
+        return Opinion("unverified", "one proof", resource)
+
+    def known_client_state(self, received: object) -> Known | None:
+        if not isinstance(received, str):
+            return None
+        if any([hmac.compare_digest(state, received.encode()) for state in self.client_states]):
+            return Known(None)
+        version, _, rest = received.partition(".")
+        generation, _, rest = rest.partition(".")
+        digest, _, tag = rest.partition(".")
+        signed = received[: -len(tag) - 1]
         try:
-            tenant, resource = shape(item)
-            assert isinstance(item, dict)
-            self.check_tenant(tenant)
-            if resource is not None:
-                self.check_policy(tenant, resource)
-            self.check_client_state(item.get("clientState"))
-            if resource is None:
-                return Opinion("lifecycle")
-            if tenant not in covered:
-                raise Refused(covered.get("") or "no token for the tenant")
-        except Refused as refused:
-            return Opinion("rejected", str(refused))
-        except ValueError as error:
-            return Opinion("malformed", str(error))
-        return self.open(item.get("encryptedContent"))
+            tag_bytes, policy = unb64url(tag), unb64url(digest)
+        except Refused:
+            return None
+        if version != "1" or received.count(".") != 3:
+            return None
+        for name, key in self.client_state_keys:
+            if name == generation and hmac.compare_digest(hmac.digest(key, signed.encode(), "sha256"), tag_bytes):
+                return Known(self.policies.get(policy))
+        return None
 
-    def check_tenant(self, tenant: str) -> None:
-        require(tenant in self.tenants, "a tenant that is not configured")
+    def tenant_vouched_for(self, item: dict[str, object], known: Known | None, vouched: set[str]) -> str | None:
+        """The tenant for which a token speaks for an item. The tenants that the item states only find the token, and a token for
+        another tenant than the client state's does not count."""
+        if known and known.tenant:
+            return known.tenant if known.tenant in vouched else None
+        stated = stated_ids(item)
+        found = next((tenant for tenant in stated if tenant in vouched), None)
+        if not found and vouched:
+            found = next(iter(vouched)) if len(vouched) == 1 else SEVERAL
+        # A stored client state is taken for one of the tenant that the item states.
+        if known and found and stated and stated[0] != found:
+            return None
+        return found
 
-    def check_policy(self, tenant: str, resource: str) -> None:
-        path = RESOURCE.fullmatch(resource)
-        require(path is not None, "a resource that is no emergency calling policy")
-        assert path is not None
-        name = path[1].replace("''", "'")
-        require((tenant, name.lower()) in self.policies, "a policy that is not configured")
-
-    def check_client_state(self, received: object) -> None:
-        require(isinstance(received, str), "no client state")
-        assert isinstance(received, str)
-        known = [hmac.compare_digest(state, received.encode()) for state in self.client_states]
-        require(any(known), "a wrong client state")
-
-    def open(self, content: object) -> Opinion:
+    def open(self, content: object) -> bytes | None:
+        """What a key of ours opens; `None` if none does."""
         members = ("data", "dataSignature", "dataKey")
         if not isinstance(content, dict) or not all(isinstance(content.get(name), str) for name in members):
-            return Opinion("degraded", "no content")
+            return None
         for key in self.keys_for(content):
             try:
-                return Opinion("accepted", resource=unseal(content, key.private_key))
+                return unseal(content, key.private_key)
             except Unreadable:
                 continue
-        return Opinion("degraded", "no key opens the content")
+        return None
 
     def keys_for(self, content: dict[str, object]) -> list[DecryptionKey]:
         """By certificate id, then by thumbprint, upper or lower case."""
@@ -182,19 +223,27 @@ def require(holds: bool, otherwise: str) -> None:
         raise Refused(otherwise)
 
 
-def shape(item: object) -> tuple[str, str | None]:
-    """An item's tenant and resource; without a resource it is a lifecycle notification."""
-    if not isinstance(item, dict):
-        raise ValueError("not an object")
-    tenant, resource = item.get("tenantId"), item.get("resource")
-    if not isinstance(tenant, str) or not GUID.fullmatch(tenant):
-        raise ValueError("tenantId is no GUID")
-    # changeType and lifecycleEvent exclude each other. An item with the marks of a call may be one, whatever else it says.
+def is_lifecycle(item: dict[str, object]) -> bool:
+    """changeType and lifecycleEvent exclude each other. An item with the marks of a call may be one, whatever else it says."""
     call = item.get("encryptedContent") is not None or (item.get("changeType") is not None and "resource" in item)
-    if isinstance(item.get("lifecycleEvent"), str) and not call:
-        return tenant.lower(), None
-    # What is no text is no policy's.
-    return tenant.lower(), resource if isinstance(resource, str) else ""
+    return isinstance(item.get("lifecycleEvent"), str) and not call
+
+
+def stated_ids(item: dict[str, object]) -> list[str]:
+    """The tenants that an item states, `tenantId` first."""
+    stated = (item.get(name) for name in ("tenantId", "organizationId"))
+    return [text.strip().lower() for text in stated if isinstance(text, str) and GUID.fullmatch(text.strip())]
+
+
+def states_only(item: dict[str, object], tenant: str) -> bool:
+    """Whether an item states this tenant and nothing else, or nothing at all."""
+    stated = [item[name] for name in ("tenantId", "organizationId") if item.get(name) is not None]
+    return len(stated_ids(item)) == len(stated) and all(text == tenant for text in stated_ids(item))
+
+
+def policy_digest(tenant: str, name: str) -> bytes:
+    """What stands for a policy in a client state that was made."""
+    return hashlib.sha256(f"{tenant}/{name.lower()}".encode()).digest()[:16]
 
 
 def numeric_date(value: object) -> int:

@@ -135,7 +135,7 @@ def publisher(token: Token) -> str:
 
 family(
     "draft",
-    "rejected",
+    "unverified",
     {
         "expired": claim("exp", lambda rng, _: scene.NOW - rng.choice([300, 301, 86400])),
         "not_yet_valid": claim("nbf", lambda rng, _: scene.NOW + rng.choice([301, 86400])),
@@ -166,7 +166,7 @@ family(
 )
 family(
     "draft",
-    "accepted",
+    "verified",
     {
         "barely_expired": claim("exp", lambda rng, _: scene.NOW - rng.choice([1, 299])),
         "barely_not_yet_valid": claim("nbf", lambda rng, _: scene.NOW + rng.choice([1, 300])),
@@ -199,38 +199,38 @@ def other_publisher_too(rng: random.Random, draft: Draft) -> None:
     token.claims[other] = rng.choice([graph.PUBLISHER, scene.STRANGER])  # type: ignore[index]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def publisher_other(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     token.claims[publisher(token)] = rng.choice([scene.CLIENT, graph.PUBLISHER.upper(), graph.PUBLISHER + " ", "", None])  # type: ignore[index]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def publisher_in_the_other_claim(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     name = publisher(token)
     token.claims["azp" if name == "appid" else "appid"] = token.claims.pop(name)  # type: ignore[union-attr, index]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def claim_missing(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     del token.claims[rng.choice(["aud", "iss", "nbf", "exp", "tid", "ver", publisher(token)])]  # type: ignore[union-attr]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def claim_under_another_name(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     name = rng.choice(["aud", "iss", "nbf", "exp", "tid", "ver", publisher(token)])
     token.claims[name.upper()] = token.claims.pop(name)  # type: ignore[union-attr, index]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def header_member_missing(rng: random.Random, draft: Draft) -> None:
     del rng.choice(draft.tokens).header[rng.choice(["alg", "kid"])]  # type: ignore[union-attr]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def critical_extension_null(rng: random.Random, draft: Draft) -> None:
     header("crit", None)(rng, draft)
 
@@ -255,7 +255,7 @@ def claims_spoiled(rng: random.Random, draft: Draft) -> None:
     token.claims = spoiled_text(rng, json.dumps(token.claims)).encode()
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def claim_twice(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     name = rng.choice(["aud", "iss", "nbf", "exp", "tid", "ver", publisher(token)])
@@ -263,36 +263,36 @@ def claim_twice(rng: random.Random, draft: Draft) -> None:
     token.claims = (json.dumps(token.claims)[:-1] + extra).encode()
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def unknown_claim_twice(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     token.claims = (json.dumps(token.claims)[:-1] + ',"rh":"0.A","rh":"0.B"}').encode()
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def claims_are_no_object(rng: random.Random, draft: Draft) -> None:
     rng.choice(draft.tokens).claims = rng.choice([b"", b"null", b"{}", b"[]", b'"x"', b"\xff\xfe"])
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def claims_are_a_list(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     names = ["ver", "tid", "iss", "aud", "appid", "azp", "exp", "nbf"]
     token.claims = json.dumps([token.claims.get(name) for name in names]).encode()  # type: ignore[union-attr]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def header_is_a_list(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     token.header = json.dumps(["RS256", token.header["kid"], None]).encode()  # type: ignore[call-overload, index]
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def signed_by_a_forger(rng: random.Random, draft: Draft) -> None:
     rng.choice(draft.tokens).key = scene.FORGERS_KEY
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "unverified")
 def signed_by_a_key_of_consumers(rng: random.Random, draft: Draft) -> None:
     token = rng.choice(draft.tokens)
     token.key, token.header["kid"] = "consumers", "kid-consumers"  # type: ignore[index]
@@ -304,7 +304,7 @@ def signed_by_a_key_of_the_home_tenant(rng: random.Random, draft: Draft) -> None
     token.key, token.header["kid"] = "home", "kid-home"  # type: ignore[index]
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def very_long_token(rng: random.Random, draft: Draft) -> None:
     rng.choice(draft.tokens).claims["groups"] = ["x" * 20_000]  # type: ignore[index]
 
@@ -317,19 +317,19 @@ def tenants_swapped_between_tokens(rng: random.Random, draft: Draft) -> None:
         token.claims.update(tid=other, iss=graph.issuer(str(token.claims["ver"]), other, scene.LOGIN))  # type: ignore[union-attr, index]
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def a_bad_token_beside_the_good(rng: random.Random, draft: Draft) -> None:
     bad = good_token(rng, rng.choice([scene.HOME, scene.OTHER, scene.STRANGER]))
     bad.key = scene.FORGERS_KEY
     draft.tokens.insert(rng.randint(0, len(draft.tokens)), bad)
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def another_good_token(rng: random.Random, draft: Draft) -> None:
     draft.tokens.insert(rng.randint(0, len(draft.tokens)), good_token(rng, rng.choice([scene.HOME, scene.OTHER])))
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def a_good_token_twice(rng: random.Random, draft: Draft) -> None:
     draft.tokens.append(rng.choice(draft.tokens))
 
@@ -359,7 +359,7 @@ def reseal(rng: random.Random, draft: Draft, way: graph.Sealing, document: bytes
 
 family(
     "draft",
-    "degraded",
+    "verifiedWithoutDetails",
     {
         "oaep_sha256": resealed(oaep_hash=hashes.SHA256, mgf_hash=hashes.SHA256),
         "oaep_sha256_mgf_sha1": resealed(oaep_hash=hashes.SHA256),
@@ -374,31 +374,31 @@ family(
         "key_of_24_bytes": resealed(key=b"0123456789abcdef01234567"),
     },
 )
-family("draft", "accepted", {"iv_from_the_second_half": resealed(iv_start=16), "key_of_zeros": resealed(key=bytes(32))})
+family("draft", "verified", {"iv_from_the_second_half": resealed(iv_start=16), "key_of_zeros": resealed(key=bytes(32))})
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def padding_missing(rng: random.Random, draft: Draft) -> None:
     reseal(rng, draft, graph.Sealing(pad=False), bytes([rng.choice([0, 17, 32, 255])]) * 32)
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def nothing_encrypted(rng: random.Random, draft: Draft) -> None:
     reseal(rng, draft, graph.Sealing(pad=False), b"")
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def any_document(rng: random.Random, draft: Draft) -> None:
     reseal(rng, draft, graph.GRAPHS_WAY, rng.randbytes(rng.choice([0, 1, 15, 16, 17, 5000])))
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def sealed_for_a_lost_certificate(rng: random.Random, draft: Draft) -> None:
     pair = scene.key_pair(*LOST)
     rng.choice(draft.items)["encryptedContent"] = graph.seal(b"{}", pair.certificate, pair.certificate_id)
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def sealed_for_one_labelled_as_another(rng: random.Random, draft: Draft) -> None:
     used, named = (scene.key_pair(*each) for each in rng.sample(CERTIFICATES, 2))
     content = graph.seal(b"{}", used.certificate, named.certificate_id)
@@ -406,32 +406,32 @@ def sealed_for_one_labelled_as_another(rng: random.Random, draft: Draft) -> None
     rng.choice(draft.items)["encryptedContent"] = content
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def id_names_another_thumbprint_the_right_one(rng: random.Random, draft: Draft) -> None:
     content_of(rng, draft)["encryptionCertificateId"] = rng.choice([*(name for name, _ in CERTIFICATES), "?", None, 7])
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def thumbprint_names_another_id_the_right_one(rng: random.Random, draft: Draft) -> None:
     other = graph.thumbprint(scene.key_pair(*rng.choice(CERTIFICATES)).certificate)
     content_of(rng, draft)["encryptionCertificateThumbprint"] = rng.choice([other, "?", "", None, 7, "\u017f"])
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def thumbprint_in_lower_case_alone(rng: random.Random, draft: Draft) -> None:
     content = content_of(rng, draft)
     content["encryptionCertificateThumbprint"] = str(content["encryptionCertificateThumbprint"]).lower()
     content.pop("encryptionCertificateId")
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def neither_id_nor_thumbprint(rng: random.Random, draft: Draft) -> None:
     content = content_of(rng, draft)
     content.pop("encryptionCertificateId")
     content.pop("encryptionCertificateThumbprint")
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def content_bit_flipped(rng: random.Random, draft: Draft) -> None:
     content = content_of(rng, draft)
     name = rng.choice(["data", "dataSignature", "dataKey"])
@@ -440,7 +440,7 @@ def content_bit_flipped(rng: random.Random, draft: Draft) -> None:
     content[name] = graph.b64(bytes(data))
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def content_cut_or_longer(rng: random.Random, draft: Draft) -> None:
     content = content_of(rng, draft)
     name = rng.choice(["data", "dataSignature", "dataKey"])
@@ -450,7 +450,7 @@ def content_cut_or_longer(rng: random.Random, draft: Draft) -> None:
     content[name] = graph.b64(rng.choice([data[:-1], shorter, data[: len(data) // 2], data + b"\0", b"", data[:-16]]))
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def wrapped_key_without_its_leading_zero(rng: random.Random, draft: Draft) -> None:
     """A wrapped key is a number in as many bytes as the key has (RFC 8017 section 7.1.2), leading zeros included."""
     wrapped = b""
@@ -460,19 +460,19 @@ def wrapped_key_without_its_leading_zero(rng: random.Random, draft: Draft) -> No
     content["dataKey"] = graph.b64(wrapped[1:])
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def content_in_another_base64(rng: random.Random, draft: Draft) -> None:
     content = content_of(rng, draft)
     name = rng.choice(["data", "dataSignature", "dataKey"])
     content[name] = other_base64(rng, str(content[name]))
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def content_member_missing(rng: random.Random, draft: Draft) -> None:
     content_of(rng, draft).pop(rng.choice(["data", "dataSignature", "dataKey"]))
 
 
-@mutation("draft", "degraded")
+@mutation("draft", "verifiedWithoutDetails")
 def content_missing(rng: random.Random, draft: Draft) -> None:
     item = rng.choice(draft.items)
     value = rng.choice([None, "x", 7, [], {}, True])
@@ -514,28 +514,22 @@ def member(name: str, *values: Json) -> Callable:
 
 family(
     "draft",
-    "rejected",
+    "unverified",
     {
         "client_state_wrong": member("clientState", "", "x", scene.CLIENT_STATES[0][:-1], scene.CLIENT_STATES[0] + "=", scene.CLIENT_STATES[1].upper()),
         "client_state_missing": member("clientState", None, 7, [scene.CLIENT_STATES[0]], {}, True),
         "item_of_a_stranger": member("tenantId", scene.STRANGER),
+    },
+)
+family(
+    "draft",
+    "verified",
+    {
         "resource_other": member("resource", "", "users/1", graph.resource_path("Global") + "/x", graph.resource_path("Global")[:-1], "//" + graph.resource_path("Global")),
         "resource_is_no_text": member("resource", None, 7, [], {}),
         "policy_not_configured": member("resource", graph.resource_path("Warehouse"), graph.resource_path("Globa"), graph.resource_path(" Global")),
         "policy_badly_quoted": member("resource", "communications/calls/getEmergencyEventsByPolicy(policyName='O'Hare')", "communications/calls/getEmergencyEventsByPolicy(policyName='')"),
-    },
-)
-family(
-    "draft",
-    "malformed",
-    {
-        "tenant_is_no_guid_in_item": member("tenantId", "", "contoso", None, 7, [scene.HOME], scene.HOME + " ", scene.HOME.replace("-", ""), "{" + scene.HOME + "}"),
-    },
-)
-family(
-    "draft",
-    "accepted",
-    {
+        "tenant_is_no_guid_in_item": member("tenantId", "", "contoso", None, 7, [scene.HOME], scene.HOME.replace("-", ""), "{" + scene.HOME + "}"),
         "subscription_unknown": member("subscriptionId", "", None, 7, scene.STRANGER),
         "change_type_other": member("changeType", "created", "unknownFutureValue", None, 7),
         "organization_other": member("organizationId", scene.STRANGER, None),
@@ -548,20 +542,20 @@ family(
 )
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def tenant_of_item_in_upper_case(rng: random.Random, draft: Draft) -> None:
     item = rng.choice(draft.items)
     item["tenantId"] = str(item["tenantId"]).upper()
 
 
-@mutation("draft", "accepted")
+@mutation("draft", "verified")
 def resource_in_another_form(rng: random.Random, draft: Draft) -> None:
     item = rng.choice(draft.items)
     resource = str(item["resource"])
     item["resource"] = rng.choice(["/" + resource, resource.upper(), resource.replace("getEmergency", "GetEMERGENCY")])
 
 
-@mutation("draft", "rejected")
+@mutation("draft")
 def quote_written_as_control_character(rng: random.Random, draft: Draft) -> None:
     item = rng.choice(draft.items)
     item["tenantId"], item["resource"] = scene.HOME, graph.resource_path("O\0Hare")
@@ -583,9 +577,31 @@ def lifecycle_instead(rng: random.Random, draft: Draft) -> None:
     draft.items[rng.randrange(len(draft.items))] = item
 
 
-@mutation("draft", "rejected")
+@mutation("draft", "verified")
+def client_state_made(rng: random.Random, draft: Draft) -> None:
+    for item in draft.items:
+        tenant = scene.OTHER if item["tenantId"] == scene.OTHER else scene.HOME
+        item["clientState"] = scene.made_client_state(tenant, next(name for of, name in scene.POLICIES if of == tenant))
+
+
+@mutation("draft", "unverified")
+def client_state_made_and_spoiled(rng: random.Random, draft: Draft) -> None:
+    for item in draft.items:
+        made = scene.made_client_state(*rng.choice(scene.POLICIES))
+        at = rng.randrange(len(made) - 1)
+        item["clientState"] = made[:at] + ("A" if made[at] != "A" else "B") + made[at + 1:]
+
+
+@mutation("draft", "unverified")
+def client_state_made_for_another_tenant(rng: random.Random, draft: Draft) -> None:
+    for item in draft.items:
+        other = scene.HOME if item["tenantId"] == scene.OTHER else scene.OTHER
+        item["clientState"] = scene.made_client_state(other, next(name for of, name in scene.POLICIES if of == other))
+
+
+@mutation("draft", "lifecycleUnknown")
 def lifecycle_forged(rng: random.Random, draft: Draft) -> None:
-    tenant, state = rng.choice([(scene.STRANGER, scene.CLIENT_STATES[0]), (scene.HOME, "x"), (scene.OTHER, None)])
+    tenant, state = rng.choice([(scene.STRANGER, "1.g1.AAAA.AAAA"), (scene.HOME, "x"), (scene.OTHER, None)])
     draft.items[rng.randrange(len(draft.items))] = graph.lifecycle_notification(tenant, state, "missed")  # type: ignore[arg-type]
 
 
@@ -619,37 +635,37 @@ def tokens_replaced(*values: Json) -> Callable:
     return apply
 
 
-family("collection", "rejected", {"no_tokens": tokens_replaced(None, [], [None], [""], {}, 7, "x", [7, {}])})
+family("collection", "unverified", {"no_tokens": tokens_replaced(None, [], [None], [""], {}, 7, "x", [7, {}])})
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def tokens_not_sent(rng: random.Random, collection: dict[str, Json]) -> None:
     del rng
     del collection["validationTokens"]
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def tokens_are_one_text(rng: random.Random, collection: dict[str, Json]) -> None:
     collection["validationTokens"] = rng.choice(collection["validationTokens"])  # type: ignore[arg-type]
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def tokens_in_the_item(rng: random.Random, collection: dict[str, Json]) -> None:
     del rng
     collection["value"][0]["validationTokens"] = collection.pop("validationTokens")  # type: ignore[index]
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def token_in_another_form(rng: random.Random, collection: dict[str, Json]) -> None:
     spoil_token(rng, collection, lambda token: other_token_form(rng, token))
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def token_signature_changed(rng: random.Random, collection: dict[str, Json]) -> None:
     spoil_token(rng, collection, lambda token: changed_signature(rng, token))
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def token_payload_exchanged(rng: random.Random, collection: dict[str, Json]) -> None:
     def exchanged(token: str) -> str:
         head, claims, signature = token.split(".")
@@ -660,7 +676,7 @@ def token_payload_exchanged(rng: random.Random, collection: dict[str, Json]) -> 
     spoil_token(rng, collection, exchanged)
 
 
-@mutation("collection", "rejected")
+@mutation("collection", "unverified")
 def token_signed_by_public_key(rng: random.Random, collection: dict[str, Json]) -> None:
     """HMAC under the public key's text, which a verifier accepts that lets the header choose the algorithm."""
 
@@ -679,12 +695,12 @@ def token_spoiled(rng: random.Random, collection: dict[str, Json]) -> None:
     spoil_token(rng, collection, lambda token: spoiled_text(rng, token))
 
 
-@mutation("collection", "accepted")
+@mutation("collection", "verified")
 def odd_tokens_beside_the_good(rng: random.Random, collection: dict[str, Json]) -> None:
     collection["validationTokens"].insert(0, rng.choice([None, 7, "", "..", {}, [], "a.b.c"]))  # type: ignore[attr-defined]
 
 
-@mutation("collection", "accepted")
+@mutation("collection", "verified")
 def an_item_twice(rng: random.Random, collection: dict[str, Json]) -> None:
     collection["value"].append(deepcopy(rng.choice(collection["value"])))  # type: ignore[attr-defined, arg-type]
 
@@ -699,7 +715,7 @@ def value_odd(rng: random.Random, collection: dict[str, Json]) -> None:
     collection["value"] = odd_value(rng, collection["value"])
 
 
-@mutation("collection", "accepted")
+@mutation("collection", "verified")
 def new_member_of_the_collection(rng: random.Random, collection: dict[str, Json]) -> None:
     collection[rng.choice(["@odata.context", "Value", "ValidationTokens"])] = rng.choice([None, [], "x"])
 
@@ -762,13 +778,13 @@ def other_token_form(rng: random.Random, token: str) -> str:
 # The text.
 
 
-@mutation("text", "accepted")
+@mutation("text", "verified")
 def oddities_around(rng: random.Random, text: str) -> str:
     before, after = rng.choice(["", "\ufeff", " ", "\r\n", "\0"]), rng.choice(["", "\0", "\0\0", "\r\n", " \t"])
     return before + text + after
 
 
-@mutation("text", "accepted")
+@mutation("text", "verified")
 def trailing_commas(rng: random.Random, text: str) -> str:
     return re.sub(r'("(?:\\.|[^"\\])*")|([}\]])', lambda m: m[1] or rng.choice(["", ",", " ,\n"]) + m[2], text)
 
@@ -789,7 +805,7 @@ def the_collection_twice(rng: random.Random, text: str) -> str:
     return f"{{{extra}, {text[1:]}" if rng.random() < 0.5 else f"{text[:-1]}, {extra}}}"
 
 
-@mutation("text", "accepted")
+@mutation("text", "verified")
 def escaped_text(rng: random.Random, text: str) -> str:
     """Characters written as \\uXXXX: the same JSON."""
     return re.sub(r"(?<=[a-z])[a-z](?=[a-z])", lambda found: f"\\u{ord(found[0]):04x}" if rng.random() < 0.02 else found[0], text)
@@ -816,7 +832,7 @@ def text_has_what_is_no_number(rng: random.Random, text: str) -> str:
     return '{"note": ' + rng.choice(["NaN", "Infinity", "1e999", "01", "+1", ".5", "0x1", "1."]) + ", " + text[1:]
 
 
-@mutation("text", "accepted")
+@mutation("text", "verified")
 def text_is_nested_deeply(rng: random.Random, text: str) -> str:
     depth = rng.choice([100, 200])
     return '{"note": ' + "[" * depth + "]" * depth + ", " + text[1:]

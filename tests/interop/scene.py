@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
+import hmac
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +27,7 @@ LOGIN = "https://login.microsoftonline.com"
 POLICIES = [(HOME, "Global"), (HOME, "O'Hare"), (OTHER, "Site 1")]
 POLICY_NAMES = f"Global,O'Hare,{OTHER}/Site 1"
 CLIENT_STATES = ["c2VjcmV0LXN0YXRlLW51bWJlci1vbmUtb2YtdGVzdHM", "b2xkLXN0YXRlLXRoYXQtaXMtc3RpbGwtaW4tZmxpZ2g"]
+CLIENT_STATE_KEY = bytes(range(32))
 NOW = 1_795_435_445
 MOMENT = "2026-11-23T12:00:00Z"
 
@@ -79,7 +83,10 @@ def keyring(pairs: list[KeyPair], client_states: list[str] | None = None, signin
         )
         for pair in pairs
     ]
-    return json.dumps({"version": 1, "keys": keys, "clientStates": states, "signingKeys": {"fetchedAt": MOMENT, "keys": entra}})
+    made_by = [stored(id="g1", key=unpadded(CLIENT_STATE_KEY))]
+    return json.dumps({
+        "version": 1, "keys": keys, "clientStateKeys": made_by, "clientStates": states, "signingKeys": {"fetchedAt": MOMENT, "keys": entra},
+    })
 
 
 def stored(**members: str) -> dict[str, str | None]:
@@ -97,7 +104,7 @@ def base64url(number: int) -> str:
     return graph.b64(data).rstrip("=").replace("+", "-").replace("/", "_")
 
 
-def settings(pairs: list[KeyPair]) -> dict[str, object]:
+def settings(pairs: list[KeyPair], unverified_calls: str = "Alert") -> dict[str, object]:
     """What the Rust judge is told once."""
     return {
         "keyring": keyring(pairs),
@@ -106,9 +113,21 @@ def settings(pairs: list[KeyPair]) -> dict[str, object]:
         "policyNames": POLICY_NAMES,
         "loginEndpoint": LOGIN,
         "now": NOW,
+        "unverifiedCalls": unverified_calls,
     }
 
 
-def judge(pairs: list[KeyPair]) -> Judge:
+def judge(pairs: list[KeyPair], unverified_calls: str = "Alert") -> Judge:
     """The Python judge with the same knowledge."""
-    return Judge(keyring(pairs), CLIENT, POLICIES, LOGIN, NOW)
+    return Judge(keyring(pairs), CLIENT, POLICIES, LOGIN, NOW, reject_unverified=unverified_calls == "Reject")
+
+
+def made_client_state(tenant: str, policy: str) -> str:
+    """A client state as the renewer makes it with the keyring's key."""
+    digest = hashlib.sha256(f"{tenant}/{policy.lower()}".encode()).digest()[:16]
+    named = f"1.g1.{unpadded(digest)}"
+    return f"{named}.{unpadded(hmac.digest(CLIENT_STATE_KEY, named.encode(), 'sha256'))}"
+
+
+def unpadded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -54,7 +54,7 @@ def test_all_read_what_another_built(build, version: str, bits: int) -> None:
     pairs = [pair(each) for each in BITS]
     for opinions in (programs.ask_rust(scene.settings(pairs), [body])[0], scene.judge(pairs).judge(body)):
         assert opinions is not None
-        assert [(opinion.verdict, opinion.resource) for opinion in opinions] == [("accepted", DOCUMENT)]
+        assert [(opinion.verdict, opinion.resource) for opinion in opinions] == [("verified", DOCUMENT)]
     content = json.loads(body)["value"][0]["encryptedContent"]
     assert opened_by_node(content, pair(bits)) == {"resource": graph.b64(DOCUMENT)}
 

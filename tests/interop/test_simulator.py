@@ -29,7 +29,7 @@ def opened_by_all(body: str, keyring: str, tenant: str, client: str, policies: l
     python = Judge(keyring, client, [(tenant, policy) for policy in policies], login, now).judge(body)
     rust = programs.ask_rust(settings, [body])[0]
     assert python is not None and rust is not None
-    assert [each.verdict for each in python] == [each.verdict for each in rust] == ["accepted"], (python, rust)
+    assert [each.verdict for each in python] == [each.verdict for each in rust] == ["verified"], (python, rust)
     document = python[0].resource
     assert document is not None and document == rust[0].resource
     assert opened_by_node(body, keyring) == {"resource": graph.b64(document)}

@@ -180,9 +180,9 @@ impl TokenVerdicts {
                 Some(Proof::Refuted(error)) => Proof::Refuted(TokenRefuted::Invalid(error)),
                 None => Proof::Refuted(self.reason()),
             },
-            // A stored client state names no tenant, so it is taken for one of each tenant that the item states.
+            // A stored client state names no tenant, so it is taken for one of the tenant that the item states.
             None => match self.proof_alone(origin) {
-                Proof::Proven(voucher) if origin.stated_ids().any(|stated| Some(stated) != voucher.tenant) => {
+                Proof::Proven(voucher) if origin.stated_ids().next().is_some_and(|own| Some(own) != voucher.tenant) => {
                     Proof::Refuted(TokenRefuted::OtherTenant)
                 }
                 proof => proof,
@@ -727,7 +727,10 @@ mod tests {
         assert_eq!(examine(&own, json!({}), &[(TENANT, Proof::Undecided), other_token]).token(), &Proof::Undecided);
         // A stored one names no tenant: it is taken for one of the tenant that the item states.
         assert_eq!(examine(CLIENT_STATE, json!({"tenantId": OTHER_TENANT}), &[token]).token(), &refuted);
-        assert_eq!(examine(CLIENT_STATE, json!({"organizationId": OTHER_TENANT}), &[token]).token(), &refuted);
+        let organization = json!({"tenantId": null, "organizationId": OTHER_TENANT});
+        assert_eq!(examine(CLIENT_STATE, organization, &[token]).token(), &refuted);
+        let both = examine(CLIENT_STATE, json!({"organizationId": OTHER_TENANT}), &[token]);
+        assert!(both.proven().unwrap().is_verified(), "tenantId says which");
         assert!(examine(CLIENT_STATE, json!({"tenantId": null}), &[token]).proven().unwrap().is_verified());
     }
 
