@@ -141,6 +141,7 @@ class Front:
     def __init__(self, upstream: Upstream, address: str) -> None:
         self.upstream = upstream
         self.functions = self.owners_client("lambda")
+        self.secrets = self.owners_client("secretsmanager")
         self.address = address
         self.issuer = web_identity.Issuer(f"{address}/_local/issuer")
         self.deliveries = Deliveries()
@@ -163,6 +164,23 @@ class Front:
         pages = self.functions.get_paginator("list_functions").paginate()
         functions = [function for page in pages for function in page["Functions"]]
         return self.issuer.sign_anew(answer, algorithm, web_identity.role_of(access_key, functions), region)
+
+    def empty_version(self, secret_id: str) -> str | None:
+        """The version that the emulator made with a secret and that has no value; AWS makes none."""
+        try:
+            current = self.secrets.get_secret_value(SecretId=secret_id)
+        except self.secrets.exceptions.ResourceNotFoundException:
+            return None
+        return None if current.get("SecretString") else current["VersionId"]
+
+    def made_current(self, put: dict, empty: str) -> bytes:
+        """The answer to PutSecretValue for a secret's first value: AWS attaches AWSCURRENT to it, whatever stages are asked for."""
+        if "AWSCURRENT" not in put["VersionStages"]:
+            self.secrets.update_secret_version_stage(
+                SecretId=put["ARN"], VersionStage="AWSCURRENT", MoveToVersionId=put["VersionId"], RemoveFromVersionId=empty,
+            )
+            put["VersionStages"].append("AWSCURRENT")
+        return json.dumps(put).encode()
 
     def published(self, form: dict[str, str], answer: bytes, accepted_at: float) -> None:
         """Delivers what the topic accepted at `accepted_at` to its email and SMS subscribers."""
@@ -286,11 +304,11 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault["mode"] not in faults.EFFECTIVE:
             self.strike(fault, service, signed["key"] if signed else "")
             return
-        if action == "PutSecretValue" and self.is_first_value(headers, json.loads(body)):
-            body = json.dumps({**json.loads(body), "VersionStages": ["AWSCURRENT"]}).encode()
-            headers["Content-Length"] = str(len(body))
+        empty = front.empty_version(json.loads(body)["SecretId"]) if action == "PutSecretValue" else None
         status, answered, answer = front.upstream.send(self.command, self.path, headers, body)
         accepted_at = time.time()
+        if status == 200 and empty:
+            answer = front.made_current(json.loads(answer), empty)
         if fault and fault["mode"] == "late":
             time.sleep(fault["hangSeconds"])
         elif fault:
@@ -310,14 +328,6 @@ class Handler(BaseHTTPRequestHandler):
         # Only now, so that the publisher does not wait for it.
         if status == 200 and action in ("Publish", "PublishBatch"):
             front.published(form, answer, accepted_at)
-
-    def is_first_value(self, headers: dict[str, str], put: dict) -> bool:
-        """Whether a secret has no value yet: then AWS attaches AWSCURRENT to the version, whatever stages are asked for."""
-        question = json.dumps({"SecretId": put["SecretId"]}).encode()
-        target = {name: value for name, value in headers.items() if name.lower() not in ("x-amz-target", "content-length")}
-        target |= {"X-Amz-Target": "secretsmanager.GetSecretValue", "Content-Length": str(len(question))}
-        status, _, answer = self.front.upstream.send("POST", self.path, target, question)
-        return status == 200 and not json.loads(answer).get("SecretString")
 
     def strike(self, fault: dict, service: str, access_key: str) -> None:
         """Gives the caller what the fault has for it."""
