@@ -144,8 +144,10 @@ def test_the_document_knows_the_defaults(days: str) -> None:
 
 
 def test_the_document_knows_how_long_alerts_are_remembered() -> None:
-    remembering = (ROOT / "functions/receiver/src/remembering.rs").read_text()
-    [hours] = re.findall(r"\bREMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\((\d+)\)", remembering)
+    dedup = (ROOT / "functions/receiver/src/dedup.rs").read_text()
+    [days] = re.findall(r"\bMARKED_FOR: SignedDuration = SignedDuration::from_hours\(24 \* (\d+)\)", dedup)
+    assert f"know duplicates, {days} days" in DOCUMENT
+    [hours] = re.findall(r"\bCALL_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\((\d+)\)", dedup)
     assert f"durations, {hours} hours" in DOCUMENT
-    [hours] = re.findall(r"\bLATEST_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\(([\d_]+)\)", remembering)
+    [hours] = re.findall(r"\bLATEST_REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours\(([\d_]+)\)", dedup)
     assert f"reported, {int(hours) // 24} days" in DOCUMENT

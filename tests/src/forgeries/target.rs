@@ -113,7 +113,7 @@ impl Target {
         json!({
             "version": 1,
             "keys": [key(OTHER_CERTIFICATE_ID, &self.other_encryption), key(CERTIFICATE_ID, &self.encryption)],
-            "clientStateKeys": [self.client_state_key()],
+            "clientStateKeys": [Self::client_state_key()],
             "clientStates": [client_state("old", OLD_CLIENT_STATE), client_state("current", CLIENT_STATE)],
             "signingKeys": {"fetchedAt": "2026-11-23T09:45:00Z", "keys": signing_keys},
         })
@@ -134,10 +134,10 @@ impl Target {
     /// If tenant or policy is none.
     #[must_use]
     pub fn made_client_state(&self, tenant: &str, policy: &str) -> String {
-        made_by(&self.client_state_key(), tenant, policy)
+        made_by(&Self::client_state_key(), tenant, policy)
     }
 
-    fn client_state_key(&self) -> Value {
+    fn client_state_key() -> Value {
         json!({"id": "corpus", "key": CLIENT_STATE_KEY, "createdAt": "2026-11-23T09:00:00Z", "retiredAt": null})
     }
 

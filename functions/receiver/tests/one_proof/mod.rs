@@ -8,13 +8,13 @@ fn without_state(call: Call) -> Call {
     call.change(json!({"clientState": null}))
 }
 
-fn token() -> Option<Vec<String>> {
-    Some(vec![support::token(TENANT, json!({}))])
+fn tokens() -> Vec<String> {
+    vec![support::token(TENANT, json!({}))]
 }
 
 /// Delivers a call whose only proof is its token. Gives the status.
 async fn unverified(world: &World, call: Call) -> u16 {
-    world.deliver_with(&[without_state(call)], token()).await
+    world.deliver_with(&[without_state(call)], Some(tokens())).await
 }
 
 fn documents(world: &World) -> Vec<Value> {
@@ -41,9 +41,9 @@ fn elsewhere(call: Call) -> Call {
 async fn either_proof_alone_alerts_as_not_verified_and_says_which_is_missing() {
     let expired = || Some(vec![support::token(TENANT, json!({"exp": 1}))]);
     for (call, tokens, missing) in [
-        (without_state(Call::new("x")), token(), "clientState"),
-        (Call::new("x").change(json!({"clientState": "wrong"})), token(), "clientState"),
-        (Call::new("x").change(json!({"clientState": 7})), token(), "clientState"),
+        (without_state(Call::new("x")), Some(tokens()), "clientState"),
+        (Call::new("x").change(json!({"clientState": "wrong"})), Some(tokens()), "clientState"),
+        (Call::new("x").change(json!({"clientState": 7})), Some(tokens()), "clientState"),
         (Call::new("x"), None, "validationToken"),
         (Call::new("x"), Some(vec![]), "validationToken"),
         (Call::new("x"), expired(), "validationToken"),
@@ -137,11 +137,11 @@ async fn the_undecided_alert_or_wait_as_the_table_says() {
 async fn token_and_client_state_of_different_tenants_are_told_under_the_client_states() {
     let call = || Call::new("x").tenant(OTHER_TENANT).policy("Site");
     let world = World::new();
-    assert_eq!(world.deliver_with(&[call()], token()).await, 202);
+    assert_eq!(world.deliver_with(&[call()], Some(tokens())).await, 202);
     let document = documents(&world).remove(0);
     assert_eq!((&document["verified"], &document["tenantId"]), (&json!(false), &json!(OTHER_TENANT)));
     let strict = World::strict();
-    assert_eq!(strict.deliver_with(&[call()], token()).await, 202);
+    assert_eq!(strict.deliver_with(&[call()], Some(tokens())).await, 202);
     assert!(strict.published().is_empty());
     assert_eq!(strict.events("Notification Rejected")[0]["reason"], "TenantNotCovered");
 }
@@ -160,7 +160,7 @@ async fn what_the_item_states_against_its_proof_is_mentioned() {
     let world = World::new();
     let foreign = "99999999-2222-3333-4444-555555555555";
     let call = Call::new("x").change(json!({"clientState": null, "tenantId": foreign}));
-    assert_eq!(world.deliver_with(&[call], token()).await, 202);
+    assert_eq!(world.deliver_with(&[call], Some(tokens())).await, 202);
     let document = documents(&world).remove(0);
     assert_eq!(document["tenantId"], TENANT);
     assert_eq!(document["contradictions"], json!([{"what": "tenant", "stated": foreign}]));
