@@ -24,11 +24,11 @@ Three things hold in every row, but for the exceptions that are named:
   exceptions. A clock of the receiver that is days off makes every token look too old or too new. And while Graph lets no subscription be
   made for a policy that has none (*Graph, creating* and *Graph, validating the address*, "a policy is without its subscription"), it
   reports that policy's calls to nobody, then or later; the alarms say so.
-- **No forged notification alerts.** In each row of the receiver that names no other test, four are sent while the fault lasts, and again
-  when it has ended: a recorded genuine token with a guessed client state; the right client state with a token whose signature was
-  changed, and without any token; a token with an invented key and a guessed client state. There is one exception, which the rows of
-  *Entra's signing keys* show: while Entra cannot be asked, a token that names an unknown key may be genuine, and who sends one
-  with the right client state gets an alert that is marked as not verified ([what remains](../SECURITY.md#what-remains)).
+- **No forged notification alerts.** In each row of the receiver that names no other test, four that hold no proof of their sender are sent while
+  the fault lasts, and again when it has ended: a guessed client state without a token, with one whose signature was changed, and with one of an invented
+  key; and none at all with a token whose signature was changed. The rows of *Entra's signing keys* show what one proof does: while Entra cannot be
+  asked, a token that names an unknown key may be genuine, and the right client state raises an alert that is marked as not verified
+  ([what remains](../SECURITY.md#what-remains)).
 - **What changes anything for people is seen**: a metric moves that has an alarm. Where no alarm is named, the row says why none is
   needed. A metric that moves does not always ring at once: [never deaf](never-deaf.md) says after how long.
 

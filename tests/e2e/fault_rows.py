@@ -174,17 +174,18 @@ RECEIVER = [
     ),
     *(
         Call(
-            "receiver", TABLE_WRITE, mode, faults=(aws("dynamodb", mode, action="PutItem"),),
+            "receiver", TABLE_WRITE, mode,
+            faults=(aws("dynamodb", mode, action="PutItem"), aws("dynamodb", mode, action="UpdateItem")),
             metrics={"StateTableFailures": 2}, alarms=("StateTableFailing",),
             # Only what took effect is remembered.
             again=(0,) if mode == "lost" else (1,),
         )
         for mode in ("down", "refusing", "throttling", "slow", "garbage", "lost")
     ),
-    Call("receiver", TABLE_WRITE, "recovering", faults=(aws("dynamodb", "throttling", action="PutItem", times=1),), unseen=OUTLASTED),
+    Call("receiver", TABLE_WRITE, "recovering", faults=(aws("dynamodb", "throttling", action="UpdateItem", times=1),), unseen=OUTLASTED),
     # The mark, the start of the call and the time of the latest one are written at once: the mark may be done before another kills.
     *(
-        Call("receiver", TABLE_WRITE, mode, faults=(aws("dynamodb", mode, action="PutItem", times=1),), total=(1, 2), note=TWICE, **CRASHED)
+        Call("receiver", TABLE_WRITE, mode, faults=(aws("dynamodb", mode, action="UpdateItem", times=1),), total=(1, 2), note=TWICE, **CRASHED)
         for mode in ("killed", "killedAfter")
     ),
 
@@ -552,7 +553,7 @@ RENEWER = [
 ONE_FAILURE = "whatever keeps the answer away is one failure, as when it is down"
 
 IMPOSSIBLE: dict[tuple[str, str, str], str] = {
-    ("receiver", TABLE_WRITE, "wrong"): "nothing in the answer to PutItem is read",
+    ("receiver", TABLE_WRITE, "wrong"): "nothing in the answers to PutItem and UpdateItem is read",
     ("receiver", KEYS, "killedAfter"): "fetching keys has no effect: as killed before",
     **{
         ("receiver", SECOND_WAY, mode): "as with one topic: whatever keeps an alert from being taken sends it the second way"

@@ -164,7 +164,7 @@ def test_the_end_of_a_call_says_which_call_and_how_long_it_took(system, watch):
         assert text.startswith(f"911 call ended after {end['durationSeconds']} s")
     table = system.client("dynamodb").scan(TableName=system.resources["StateTable"])["Items"]
     [known] = [item for item in table if item.get("startedAt", {}).get("S") == start["occurredAt"]]
-    assert set(known) == {"pk", "sk", "startedAt", "isTest", "expiresAt"}
+    assert set(known) == {"pk", "sk", "startedAt", "isTest", "endedAt", "expiresAt"}
     assert known["pk"]["S"].startswith("alert#") and call not in json.dumps(table)
 
 

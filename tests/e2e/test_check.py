@@ -85,7 +85,7 @@ def test_required_assignment_is_named_where_the_app_may_see_it(system, roles):
 
 def test_a_topic_for_calls_where_everybody_has_a_filter_is_named(system, all_filtered):
     assert "Every confirmed subscriber has a filter policy" in failed(system)["topic"]
-    report = system.renew({"action": "watch"})
+    report = system.renew({"action": "monitor"})
     assert "AllFiltered AlertTopic" in report["inTrouble"] and report["ok"]
 
 
