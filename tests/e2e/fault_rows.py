@@ -248,6 +248,8 @@ RECEIVER = [
         Call(
             "receiver", KEYS, mode, variant, cold=True, new_signing_key=True, faults=(microsoft("signingKeys", **how),), verified=False,
             metrics={"AlertsUnverified": 1}, alarms=("UnverifiedAlerts",),
+            # Delivered again, the call is verified, and told as that.
+            again=(1,),
         )
         for mode, variant, how in (
             ("down", "", {"effect": "drop"}),
