@@ -189,11 +189,12 @@ impl<W: World> Acting<'_, W> {
         {
             let now = self.world().now();
             if may_replace(renew.tampered_at, now) {
-                let replace = replace_tampered(policy, id, tampering, renew.duplicates.clone(), now);
+                let replace =
+                    replace_tampered(policy, id, tampering, renew.duplicates.clone(), renew.lost.clone(), now);
                 let done = self.replace(&replace).await;
                 return self.report(&replace.create, done);
             }
-            self.record(known.with(&certificate), &Held::from(&renewed), None).await;
+            self.record(known.with(&certificate), &Held::from(&renewed), renew.lost.clone()).await;
             return self.report(&as_is, self.left_tampered(policy, &renewed, tampering));
         }
         let explanation = match certificate.id.as_deref() {
@@ -218,7 +219,7 @@ impl<W: World> Acting<'_, W> {
         };
         let renewed = Held::from(&renewed);
         if let Some(known) = known {
-            self.record(known.with(&certificate), &renewed, None).await;
+            self.record(known.with(&certificate), &renewed, renew.lost.clone()).await;
         }
         for duplicate in &renew.duplicates {
             let deleted = self.delete(policy.tenant, duplicate).await;
@@ -263,7 +264,7 @@ impl<W: World> Acting<'_, W> {
             return None;
         }
         let why = "Graph did not take the new certificate with the renewal, so that the subscription was replaced";
-        let create = Create { previous: None, ..self.create_anew(renew, None) };
+        let create = Create { previous: None, ..self.create_anew(renew, renew.lost.clone()) };
         let done = self.create(&create, Outcome::Recreated, Some(why)).await;
         *may_exchange = done.is_ok();
         for duplicate in &renew.duplicates {
@@ -278,7 +279,7 @@ impl<W: World> Acting<'_, W> {
             ids: std::iter::once(renew.subscription.id.clone()).chain(renew.duplicates.clone()).collect(),
             why,
             works: false,
-            create: Create { previous: None, ..self.create_anew(renew, None) },
+            create: Create { previous: None, ..self.create_anew(renew, renew.lost.clone()) },
         }
     }
 
@@ -360,7 +361,7 @@ impl<W: World> Acting<'_, W> {
                         tampered_at: create.tampered_at,
                     };
                     let subscription = Held::from(&created);
-                    self.record(known, &subscription, None).await;
+                    self.record(known, &subscription, create.untold()).await;
                     return Ok(Done { outcome, subscription, explanation: why });
                 }
                 Err(failure) => failure,
@@ -440,13 +441,13 @@ impl<W: World> Acting<'_, W> {
         });
         if let Some(known) = known {
             // As where a run begins with such a one.
-            self.record(known, &held, create.lost.clone()).await;
+            self.record(known, &held, create.untold()).await;
         }
         match self.patch(&create.policy, &held).await {
             Ok((renewed, certificate)) => {
                 let subscription = Held::from(&renewed);
                 if let Some(known) = known {
-                    self.record(known.with(&certificate), &subscription, None).await;
+                    self.record(known.with(&certificate), &subscription, create.untold()).await;
                 }
                 Ok(Some(subscription))
             }
@@ -474,7 +475,7 @@ impl<W: World> Acting<'_, W> {
                     tampered_at: create.tampered_at,
                 };
                 let subscription = Held::from(&renewed);
-                self.record(known.with(&certificate), &subscription, None).await;
+                self.record(known.with(&certificate), &subscription, create.untold()).await;
                 let explanation = Some("Graph had not known the subscription by its id, and took no other".to_owned());
                 Ok(Some(Done { outcome: Outcome::Adopted, subscription, explanation }))
             }
@@ -616,21 +617,22 @@ impl<W: World> Acting<'_, W> {
             client_state_id: client_state_id.to_owned(),
             certificate_id: self.certificate_id.to_owned(),
             subscription_expires_at: Some(requested),
-            replaces: create.lost.clone(),
+            replaces: create.untold(),
             tampered_at: create.tampered_at,
             updated_at: self.world().now(),
         }
     }
 
-    /// Records a subscription under the names of its secrets. `replaces` is one that was found lost, as long as nobody was told.
-    async fn record(&self, known: Known<'_>, subscription: &Held, replaces: Option<String>) {
+    /// Records a subscription under the names of its secrets. `untold` was found lost or changed, and no event about it was sent.
+    async fn record(&self, known: Known<'_>, subscription: &Held, untold: Option<String>) {
         let record = Record {
             policy: known.policy.clone(),
             subscription_id: Some(subscription.id.clone()),
             client_state_id: known.client_state_id.to_owned(),
             certificate_id: known.certificate_id.to_owned(),
             subscription_expires_at: subscription.expires_at,
-            replaces,
+            // One that lives after all was not lost.
+            replaces: untold.filter(|id| *id != subscription.id),
             tampered_at: known.tampered_at,
             updated_at: self.world().now(),
         };

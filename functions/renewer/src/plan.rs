@@ -132,6 +132,14 @@ pub struct Create {
     pub tampered_at: Option<Timestamp>,
 }
 
+impl Create {
+    /// The subscription that was lost or changed, as long as no event about it was sent.
+    #[must_use]
+    pub fn untold(&self) -> Option<String> {
+        self.lost.clone().or_else(|| self.tampered.as_ref().map(|(id, _)| id.clone()))
+    }
+}
+
 /// Delete subscriptions that are of no use, and create one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replace {
@@ -301,7 +309,7 @@ fn for_recorded(
     let duplicates: Vec<String> = listed.iter().map(|one| one.id.clone()).collect();
     let changed = shown.and_then(|shown| tampering(shown, policy, desired.notification_url));
     if let Some(tampering) = changed.filter(|_| may_replace(record.tampered_at, now)) {
-        return Action::Replace(replace_tampered(policy, id, tampering, duplicates, now));
+        return Action::Replace(replace_tampered(policy, id, tampering, duplicates, record.replaces.clone(), now));
     }
     let subscription = shown.map_or_else(
         || Held {
@@ -330,13 +338,14 @@ pub fn may_replace(tampered_at: Option<Timestamp>, now: Timestamp) -> bool {
     tampered_at.is_none_or(|at| now.duration_since(at) >= BETWEEN_REPLACEMENTS)
 }
 
-/// Another subscription in the place of one that somebody changed.
+/// Another subscription in the place of one that somebody changed. `lost` is one before it, about which no event was sent.
 #[must_use]
 pub fn replace_tampered(
     policy: &Policy,
     id: &str,
     tampering: Tampering,
     duplicates: Vec<String>,
+    lost: Option<String>,
     now: Timestamp,
 ) -> Replace {
     Replace {
@@ -349,7 +358,7 @@ pub fn replace_tampered(
             client_state_id: None,
             previous: None,
             may_delete: true,
-            lost: None,
+            lost,
             tampered: Some((id.to_owned(), tampering)),
             tampered_at: Some(now),
         },

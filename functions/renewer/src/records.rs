@@ -17,7 +17,7 @@ pub struct Record {
     /// When it ends unless renewed, as Graph last said; for an attempt, the end that is requested. By that a subscription is
     /// known to come from the attempt.
     pub subscription_expires_at: Option<Timestamp>,
-    /// The subscription that was found lost, while its successor is not there yet.
+    /// The subscription that was found lost, until its successor is there and the event about it was sent.
     pub replaces: Option<String>,
     /// When a subscription of the policy was last replaced because somebody had changed it.
     pub tampered_at: Option<Timestamp>,

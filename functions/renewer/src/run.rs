@@ -367,12 +367,34 @@ async fn tell_health(world: &impl World, config: &Config, report: &mut Report) {
     report.policies.sort_by_key(position);
     let healths = report.policies.iter().filter_map(|policy| policy.health(world.now()));
     let sent: Vec<_> = stream::iter(healths)
-        .map(async |health| world.put_health(&health).await)
+        .map(async |health| world.put_health(&health).await.map(|()| health))
         .buffer_unordered(CONCURRENCY)
         .collect()
         .await;
-    let unsent = sent.into_iter().filter_map(Result::err);
-    report.problems.extend(unsent.map(|error| format!("the event Subscription Health cannot be sent: {error}")));
+    let mut told = BTreeSet::new();
+    for result in sent {
+        match result {
+            Ok(health) => told.extend(health.subscription_id.is_some().then_some(health.lost_subscription_id)),
+            Err(error) => report.problems.push(format!("the event Subscription Health cannot be sent: {error}")),
+        }
+    }
+    note_told(world, &told, report).await;
+}
+
+/// Takes out of the records what the bus was told to have a successor. Until then each run tells it again, so that a run that
+/// is cut off between a new subscription and its event leaves nothing untold.
+async fn note_told(world: &impl World, told: &BTreeSet<String>, report: &mut Report) {
+    if told.is_empty() {
+        return;
+    }
+    let is_told = |record: &Record| record.replaces.as_ref().is_some_and(|id| told.contains(id));
+    // What cannot be noted is told once more.
+    let records = world.records().await.unwrap_or_default();
+    for record in records.into_iter().filter(is_told) {
+        if let Err(error) = world.put_record(&Record { replaces: None, ..record }).await {
+            report.problems.push(format!("a record cannot be written: {error}"));
+        }
+    }
 }
 
 /// Gives the lease back, and says what came of the run.

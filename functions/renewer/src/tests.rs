@@ -866,6 +866,15 @@ async fn an_event_bus_that_is_down_is_a_problem_and_no_more() {
     let report = fake.run(&config("Global")).await;
     assert_eq!(outcomes(&report), only("Global", Recreated));
     assert!(report.problems[0].contains("EventBridge is down"));
+    // It is told, once, when the bus works again.
+    fake.state.borrow_mut().bus_down = false;
+    for _ in 0..2 {
+        let report = fake.run(&config("Global")).await;
+        assert!(report.ok, "{report:?}");
+    }
+    let told: Vec<_> =
+        fake.state.borrow().events.iter().map(|event| (event.state, event.lost_subscription_id.clone())).collect();
+    assert_eq!(told, [("recreated", "new-4".to_owned())]);
 }
 
 #[tokio::test]
@@ -918,7 +927,7 @@ async fn a_drill_is_sent_by_itself_and_once() {
 async fn after_a_crash_at_any_step_the_next_run_ends_well() {
     type Situation = fn(&Fake);
     let twin = |fake: &Fake| fake.hold("twin", &Policy { ..policy("Global") }, URL, "who knows");
-    let situations: [(&str, bool, Situation); 11] = [
+    let situations: [(&str, bool, Situation); 12] = [
         ("first run", false, |_| {}),
         ("unknown client state", false, |fake| fake.hold("old", &policy("Global"), URL, "who knows")),
         ("in the way", false, |fake| fake.hold("theirs", &policy("Global"), "https://elsewhere.example/", "x")),
@@ -929,6 +938,10 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
         ("answer lost", false, |fake| fake.fault("create", "Global", Fault::AnswerLost)),
         ("renewal", true, |_| {}),
         ("lost", true, |fake| fake.state.borrow_mut().held.clear()),
+        ("lost by tampering", true, |fake| {
+            let id = fake.ids()[0].clone();
+            fake.held(&id, |one| one.notification_url = "https://elsewhere.example/".to_owned());
+        }),
         ("duplicate", true, twin),
         ("rotation", true, |_| {}),
         ("rotation of a lost one", true, |fake| {
@@ -943,8 +956,8 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
             let mut ended = false;
             for death in [Death::BeforeStep(step), Death::AfterStep(step)] {
                 let fake = if settled_before { settled("Global,Warehouse").await } else { Fake::new() };
+                let before = settled_before.then(|| (fake.keyring(), fake.ids()));
                 prepare(&fake);
-                let before = settled_before.then(|| fake.keyring());
                 let asked = if name.starts_with("rotation") { Asked::ToRotate } else { Asked::ToReconcile };
                 ended |= fake.run_until(&config, &asked, death).await.is_some();
                 // The next run on schedule: the lease of the dead one has ended.
@@ -959,7 +972,15 @@ async fn after_a_crash_at_any_step_the_next_run_ends_well() {
                 let after = fake.keyring();
                 let keeps = |id: &str| after.keys.iter().any(|key| key.certificate_id == id);
                 let knows = |id: &str| after.client_state_keys.iter().any(|key| key.id == id);
-                let kept = before.is_none_or(|before| {
+                if let Some((_, ids)) = &before {
+                    let held = |id: &String| fake.ids().contains(id);
+                    let told =
+                        |id: &String| fake.state.borrow().events.iter().any(|one| one.lost_subscription_id == *id);
+                    let untold: Vec<_> =
+                        ids.iter().filter(|id| name.contains("lost") && !held(id) && !told(id)).collect();
+                    assert!(untold.is_empty(), "{name}, {death:?}: nobody was told of {untold:?}");
+                }
+                let kept = before.is_none_or(|(before, _)| {
                     before.keys.iter().all(|key| keeps(&key.certificate_id))
                         && before.client_state_keys.iter().all(|key| knows(&key.id))
                 });
