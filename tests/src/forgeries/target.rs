@@ -163,7 +163,7 @@ pub const CERTIFICATE_ID: &str = "corpus-2";
 pub const OTHER_CERTIFICATE_ID: &str = "corpus-1";
 
 /// The client state that a key makes for a policy.
-pub(super) fn made_by(key: &Value, tenant: &str, policy: &str) -> String {
+pub(crate) fn made_by(key: &Value, tenant: &str, policy: &str) -> String {
     let key: StoredClientStateKey = serde_json::from_value(key.clone()).expect("the key has a key's form");
     let tenant: TenantId = tenant.parse().expect("the tenant is a GUID");
     let policies = Policies::parse(&format!("{tenant}/{policy}"), tenant).expect("the policy has a name");

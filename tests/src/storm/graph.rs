@@ -1,7 +1,8 @@
 //! Who calls, what Graph seals of it, and how it delivers: again for four hours, ever more rarely, until it is told that
-//! the notification has arrived.
+//! the notification has arrived. Ends may come before starts, starts may come again with another place or with the proof that
+//! was missing, and whatever comes again is sealed anew.
 
-use std::{error::Error, rc::Rc};
+use std::{collections::BTreeSet, error::Error, rc::Rc};
 
 use jiff::{SignedDuration, Timestamp};
 use receiver::http::Request;
@@ -11,12 +12,18 @@ use tokio::{
     time::{Duration, Instant, sleep, timeout},
 };
 
-use super::{Stage, census::EVENTS, gateway};
+use super::{
+    Stage,
+    census::EVENTS,
+    gateway,
+    oddities::{Oddity, Tokens},
+};
 use crate::{
     forgeries::{
         self,
         target::{
             CERTIFICATE_ID, CLIENT, CLIENT_STATE, LOGIN_ENDPOINT, OTHER_POLICY, OTHER_TENANT, POLICY, TENANT, Target,
+            made_by,
         },
     },
     simulator::{
@@ -39,6 +46,14 @@ const CALL: SignedDuration = SignedDuration::from_mins(3);
 const REPEATED: u32 = 20;
 /// How much later, on average.
 const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// Of a thousand starts, how many come once more with another place.
+const MOVED: u32 = 20;
+/// Of a thousand starts, how many come after their end.
+const REORDERED: u32 = 30;
+/// Of a thousand notifications with one proof, how many come once more with both.
+const PROVEN_LATER: u32 = 500;
+/// Of a thousand forgeries, how many hold one proof.
+const WITH_ONE_PROOF: u32 = 50;
 /// Of a thousand calls, how many are tests.
 const TESTS: u32 = 50;
 /// How often keys change in a storm, each kind of them.
@@ -52,7 +67,8 @@ const NEXT_RUN: u64 = 15 * 60;
 pub(super) struct Secrets {
     certificate: Vec<u8>,
     certificate_id: String,
-    client_state: String,
+    /// What makes the client states; none at first, when the subscriptions have a stored one.
+    client_state_key: Option<Value>,
     signing: SigningKey,
 }
 
@@ -62,9 +78,14 @@ impl Secrets {
         Self {
             certificate: target.encryption.certificate_der(),
             certificate_id: CERTIFICATE_ID.to_owned(),
-            client_state: CLIENT_STATE.to_owned(),
+            client_state_key: None,
             signing: target.signing.clone(),
         }
+    }
+
+    fn client_state(&self, tenant: &str, policy: &str) -> String {
+        let stored = || CLIENT_STATE.to_owned();
+        self.client_state_key.as_ref().map_or_else(stored, |key| made_by(key, tenant, policy))
     }
 }
 
@@ -77,6 +98,25 @@ struct Event {
     tenant: &'static str,
     policy: &'static str,
     occurred_at: Timestamp,
+    has_moved: bool,
+    oddity: Oddity,
+}
+
+impl Event {
+    fn location(&self) -> Value {
+        if self.has_moved {
+            json!({"address": {"street": "Main Street", "city": "Tacoma", "state": "WA"}})
+        } else {
+            notification::default_location()
+        }
+    }
+}
+
+/// What Graph sends of events.
+#[derive(Clone)]
+struct Batch {
+    events: Vec<Event>,
+    tokens: Tokens,
 }
 
 /// Lets the calls be made, and returns when Graph is done with all of them.
@@ -85,7 +125,8 @@ pub(super) async fn course(
     calls: usize,
     progress: &mut dyn FnMut(&str),
 ) -> Result<(), Box<dyn Error>> {
-    let junk = junk(&stage.target)?;
+    let forgeries = Forgeries::new(&stage.target)?;
+    stage.census.borrow_mut().made_up(&forgeries.made_up);
     let mut tasks = JoinSet::new();
     let mut made = 0;
     while made < calls {
@@ -95,17 +136,24 @@ pub(super) async fn course(
         let starts: Vec<Event> = (made..made + together).map(|number| call(stage, number)).collect();
         for start in &starts {
             let length = some_time(&mut stage.rng.borrow_mut(), CALL) + SignedDuration::from_secs(1);
-            let end = Event { kind: EVENTS[1], occurred_at: start.occurred_at + length, ..start.clone() };
+            let oddity = Oddity::draw(&mut stage.rng.borrow_mut());
+            let end = Event { kind: EVENTS[1], occurred_at: start.occurred_at + length, oddity, ..start.clone() };
             let stage = Rc::clone(stage);
             tasks.spawn_local(async move {
                 sleep(length.unsigned_abs()).await;
-                notify(&stage, &[end]).await;
+                notify(&stage, vec![end]).await;
             });
         }
-        let shared_stage = Rc::clone(stage);
-        tasks.spawn_local(async move { notify(&shared_stage, &starts).await });
+        let (late, in_time) = starts.into_iter().partition(|_| stage.rng.borrow_mut().u32(..1000) < REORDERED);
+        for (starts, delay) in [(in_time, SignedDuration::ZERO), (late, CALL * 5)] {
+            let stage = Rc::clone(stage);
+            tasks.spawn_local(async move {
+                sleep(delay.unsigned_abs()).await;
+                notify(&stage, starts).await;
+            });
+        }
         if stage.rng.borrow_mut().bool() {
-            let forgery = junk[stage.rng.borrow_mut().usize(..junk.len())].clone();
+            let forgery = forgeries.draw(stage);
             let stage = Rc::clone(stage);
             tasks.spawn_local(async move {
                 stage.tell(|tally| tally.forgeries += 1);
@@ -146,23 +194,48 @@ fn call(stage: &Stage, number: usize) -> Event {
     stage.census.borrow_mut().made(&id, is_test);
     let (tenant, policy) = if rng.u32(..4) == 0 { (OTHER_TENANT, OTHER_POLICY) } else { (TENANT, POLICY) };
     let number = if is_test { "933" } else { "911" };
-    Event { id, kind: EVENTS[0], number, tenant, policy, occurred_at: stage.now() }
+    let oddity = Oddity::draw(&mut rng);
+    Event { id, kind: EVENTS[0], number, tenant, policy, occurred_at: stage.now(), has_moved: false, oddity }
 }
 
-/// Delivers a notification of these events, perhaps once more although it arrived.
-async fn notify(stage: &Rc<Stage>, events: &[Event]) {
+/// Delivers a notification of these events, and perhaps another one of them later.
+async fn notify(stage: &Rc<Stage>, events: Vec<Event>) {
+    if events.is_empty() {
+        return;
+    }
+    let batch = Batch { events, tokens: Tokens::draw(&mut stage.rng.borrow_mut()) };
     stage.tell(|tally| tally.notifications += 1);
-    deliver(stage, events).await;
-    if stage.rng.borrow_mut().u32(..1000) < REPEATED {
+    deliver(stage, &batch).await;
+    if let Some(batch) = again(stage, &batch) {
         stage.tell(|tally| tally.repeated += 1);
         let later = some_time(&mut stage.rng.borrow_mut(), REPEATED_AFTER);
         sleep(later.unsigned_abs()).await;
-        deliver(stage, events).await;
+        deliver(stage, &batch).await;
     }
 }
 
-async fn deliver(stage: &Rc<Stage>, events: &[Event]) {
-    let request = sealed(stage, events);
+/// What Graph sends of these events later, if anything: the same, the proof that was missing, or another place.
+fn again(stage: &Stage, batch: &Batch) -> Option<Batch> {
+    let mut rng = stage.rng.borrow_mut();
+    let mut is_drawn = |rate: u32| rng.u32(..1000) < rate;
+    if !batch.events.iter().all(|event| batch.tokens.prove(event.oddity)) && is_drawn(PROVEN_LATER) {
+        let events = batch.events.iter().map(|event| Event { oddity: Oddity::None, ..event.clone() });
+        return Some(Batch { events: events.collect(), tokens: Tokens::Needed });
+    }
+    if batch.events[0].kind == EVENTS[0] && is_drawn(MOVED) {
+        let events = batch.events.iter().map(|event| Event { has_moved: true, ..event.clone() });
+        return Some(Batch { events: events.collect(), ..batch.clone() });
+    }
+    is_drawn(REPEATED).then(|| batch.clone())
+}
+
+async fn deliver(stage: &Rc<Stage>, batch: &Batch) {
+    for event in &batch.events {
+        let location = event.location();
+        let street = location["address"]["street"].as_str().unwrap_or_default();
+        stage.census.borrow_mut().sent(&event.id, event.kind, street, batch.tokens.prove(event.oddity));
+    }
+    let request = sealed(stage, batch);
     let begun = Instant::now();
     for attempt in 1.. {
         stage.tell(|tally| tally.attempts += 1);
@@ -181,10 +254,11 @@ async fn deliver(stage: &Rc<Stage>, events: &[Event]) {
 }
 
 /// The request with the events as Graph seals and signs them now.
-fn sealed(stage: &Stage, events: &[Event]) -> Request {
+fn sealed(stage: &Stage, batch: &Batch) -> Request {
     let secrets = stage.secrets.borrow();
     let now = stage.now();
-    let items: Vec<Value> = events
+    let items: Vec<Value> = batch
+        .events
         .iter()
         .map(|event| {
             let document = EmergencyEvent {
@@ -195,7 +269,7 @@ fn sealed(stage: &Stage, events: &[Event]) -> Request {
                 number: event.number.to_owned(),
                 caller: Caller::default(),
                 tenant: event.tenant.to_owned(),
-                location: notification::default_location(),
+                location: event.location(),
             };
             let document = document.document(DocumentShape::Wrapped).to_string();
             let content = sealing::seal(document.as_bytes(), &secrets.certificate, &secrets.certificate_id);
@@ -204,32 +278,65 @@ fn sealed(stage: &Stage, events: &[Event]) -> Request {
                 subscription_expires_at: now + SignedDuration::from_hours(23),
                 tenant: event.tenant.to_owned(),
                 policy: event.policy.to_owned(),
-                client_state: Some(secrets.client_state.clone()),
+                client_state: Some(secrets.client_state(event.tenant, event.policy)),
             };
-            notification::change_notification(&origin, &event.id, &content.expect("OpenSSL seals"))
+            let mut item = notification::change_notification(&origin, &event.id, &content.expect("OpenSSL seals"));
+            event.oddity.apply(&mut item);
+            item
         })
         .collect();
-    let tenants =
-        [TENANT, OTHER_TENANT].into_iter().filter(|tenant| events.iter().any(|event| event.tenant == *tenant));
-    let tokens: Vec<String> = tenants
-        .map(|tenant| {
-            let version = if tenant == TENANT { TokenVersion::V2 } else { TokenVersion::V1 };
-            let builder = ValidationTokenBuilder::new(version, LOGIN_ENDPOINT, tenant, CLIENT, now);
-            let SigningKey { kid, pair } = &secrets.signing;
-            builder.sign(kid, &pair.private_key).expect("OpenSSL signs")
-        })
-        .collect();
+    let is_needed = |tenant: &str| batch.events.iter().any(|event| event.tenant == tenant);
+    let is_sent = |tenant: &&str| match batch.tokens {
+        Tokens::Missing => false,
+        Tokens::OfAllTenants => true,
+        Tokens::Needed | Tokens::BehindForged => is_needed(tenant),
+    };
+    let token = |tenant: &str, key: &SigningKey| {
+        let version = if tenant == TENANT { TokenVersion::V2 } else { TokenVersion::V1 };
+        let builder = ValidationTokenBuilder::new(version, LOGIN_ENDPOINT, tenant, CLIENT, now);
+        builder.sign(&secrets.signing.kid, &key.pair.private_key).expect("OpenSSL signs")
+    };
+    let forged = (batch.tokens == Tokens::BehindForged).then(|| token(TENANT, &stage.target.forger));
+    let tenants = [TENANT, OTHER_TENANT].into_iter().filter(is_sent);
+    let tokens: Vec<String> = forged.into_iter().chain(tenants.map(|tenant| token(tenant, &secrets.signing))).collect();
     posted(notification::collection(&items, Some(&tokens)).to_string().as_bytes())
 }
 
-/// The corpus of forgeries, as far as this receiver must refuse all of it at any time.
-fn junk(target: &Target) -> Result<Vec<Request>, Box<dyn Error>> {
-    let cases = forgeries::corpus(target).into_iter().flat_map(|group| group.cases);
-    let forged = cases.filter(|case| {
-        let unknown_key = case.expect.reason.as_deref() == Some("TokenUnknownKey");
-        case.expect.alerts == 0 && case.after.is_none() && !unknown_key
-    });
-    forged.map(|case| Ok(serde_json::from_value(case.request.event())?)).collect()
+/// The corpus of forgeries, as far as this receiver must never tell any of it as verified.
+struct Forgeries {
+    with_one_proof: Vec<Request>,
+    without_proof: Vec<Request>,
+    /// The calls of those with one proof.
+    made_up: BTreeSet<String>,
+}
+
+impl Forgeries {
+    fn new(target: &Target) -> Result<Self, Box<dyn Error>> {
+        let mut all = Self { with_one_proof: Vec::new(), without_proof: Vec::new(), made_up: BTreeSet::new() };
+        let cases = forgeries::corpus(target).into_iter().flat_map(|group| group.cases);
+        for case in cases.filter(|case| case.expect.alerts == 0 && case.after.is_none()) {
+            let request = serde_json::from_value(case.request.event())?;
+            // While Entra cannot be reached, a client state beside a token by an unknown key raises an unverified alert.
+            let unknown_key = case.expect.reason.as_deref() == Some("TokenUnknownKey");
+            let raised = case.expect.in_alert_mode.unwrap_or_default();
+            if raised.iter().any(|raised| raised.verified) {
+                continue;
+            }
+            if raised.is_empty() && !unknown_key {
+                all.without_proof.push(request);
+            } else {
+                all.with_one_proof.push(request);
+                all.made_up.extend(raised.into_iter().map(|raised| raised.call_id));
+            }
+        }
+        Ok(all)
+    }
+
+    fn draw(&self, stage: &Stage) -> Request {
+        let mut rng = stage.rng.borrow_mut();
+        let all = if rng.u32(..1000) < WITH_ONE_PROOF { &self.with_one_proof } else { &self.without_proof };
+        all[rng.usize(..all.len())].clone()
+    }
 }
 
 /// Changes keys: the receiver's own, as the renewer does it, and Entra's, which signs at once with a key that it has not
@@ -239,9 +346,9 @@ async fn rotate(stage: &Stage, rotation: usize) {
     let id = format!("storm-{rotation}");
     let created_at = stage.now().to_string();
     let private_key = pair.private_key.private_key_to_pkcs8().expect("an RSA key has its PKCS#8 form");
+    let client_state_key = json!({"id": id, "key": base64_url(&[b'A' + u8::try_from(rotation).expect("there are few"); 32]), "createdAt": created_at});
     change_keyring(stage, |keyring| {
-        let state = json!({"id": id, "value": format!("a client state of {id}"), "createdAt": created_at});
-        push(&mut keyring["clientStates"], state);
+        push(&mut keyring["clientStateKeys"], client_state_key.clone());
         let key = json!({
             "certificateId": id,
             "certificate": pair.certificate_base64(),
@@ -254,7 +361,7 @@ async fn rotate(stage: &Stage, rotation: usize) {
     {
         let mut secrets = stage.secrets.borrow_mut();
         secrets.certificate = pair.certificate_der();
-        secrets.client_state = format!("a client state of {id}");
+        secrets.client_state_key = Some(client_state_key);
         secrets.certificate_id = id;
     }
 
@@ -282,4 +389,9 @@ fn push(list: &mut Value, value: Value) {
 fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn base64_url(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
