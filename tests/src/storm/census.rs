@@ -132,6 +132,20 @@ impl Census {
         *by_proof.entry((text(&alert["eventType"]), text(&alert["location"]["street"]))).or_default() += 1;
     }
 
+    /// The events that nobody was told of: call, type and street of each.
+    pub(super) fn lost(&self) -> Vec<String> {
+        let nothing = Told::default();
+        let of_call = |(id, made): (&String, &Made)| {
+            let told = self.told.get(id).unwrap_or(&nothing);
+            let is_told =
+                |subject: &&Subject| told.verified.contains_key(*subject) || told.unverified.contains_key(*subject);
+            let untold = made.sent.keys().filter(|subject| !is_told(subject));
+            let events: Vec<String> = untold.map(|(event, street)| format!("{id} {event} {street}")).collect();
+            if events.len() > told.degraded { events } else { Vec::new() }
+        };
+        self.made.iter().flat_map(of_call).collect()
+    }
+
     /// What it comes to.
     pub(super) fn outcome(&self) -> Outcome {
         let nothing = Told::default();

@@ -119,6 +119,18 @@ struct Batch {
     tokens: Tokens,
 }
 
+impl Batch {
+    /// Without tokens all items have their client states: one proof at least.
+    fn new(mut events: Vec<Event>, tokens: Tokens) -> Self {
+        for event in
+            events.iter_mut().filter(|event| event.oddity == Oddity::NoClientState && tokens == Tokens::Missing)
+        {
+            event.oddity = Oddity::None;
+        }
+        Self { events, tokens }
+    }
+}
+
 /// Lets the calls be made, and returns when Graph is done with all of them.
 pub(super) async fn course(
     stage: &Rc<Stage>,
@@ -203,7 +215,7 @@ async fn notify(stage: &Rc<Stage>, events: Vec<Event>) {
     if events.is_empty() {
         return;
     }
-    let batch = Batch { events, tokens: Tokens::draw(&mut stage.rng.borrow_mut()) };
+    let batch = Batch::new(events, Tokens::draw(&mut stage.rng.borrow_mut()));
     stage.tell(|tally| tally.notifications += 1);
     deliver(stage, &batch).await;
     if let Some(batch) = again(stage, &batch) {

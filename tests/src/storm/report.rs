@@ -13,6 +13,7 @@ const DOUBLED: usize = 10;
 pub struct Report {
     options: Options,
     outcome: Outcome,
+    lost: Vec<String>,
     tally: Tally,
     lasted: SignedDuration,
     outages: Vec<(&'static str, SignedDuration)>,
@@ -23,6 +24,7 @@ impl Report {
         Self {
             options,
             outcome: stage.census.borrow().outcome(),
+            lost: stage.census.borrow().lost(),
             tally: stage.tally.get(),
             lasted: stage.now().duration_since(stage.started_at),
             outages: stage.weather().outages(),
@@ -112,6 +114,9 @@ impl fmt::Display for Report {
             f,
             "calls that came with one proof: {with_one_proof}; calls that came with both and were told as not verified alone: {unverified}"
         )?;
+        for event in &self.lost {
+            writeln!(f, "nobody was told: {event}")?;
+        }
         writeln!(
             f,
             "calls lost {lost}, told more than once {doubled}, on the wrong topic {misrouted}, forged {forged}, wrongly verified \
