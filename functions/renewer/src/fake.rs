@@ -149,6 +149,8 @@ pub(crate) struct State {
     /// Operation, policy or subscription (or "" for any), fault.
     pub(crate) faults: VecDeque<(&'static str, &'static str, Fault)>,
     pub(crate) table_down: bool,
+    /// How often the lease cannot be given back.
+    pub(crate) releases_fail: usize,
     /// The table takes records and gives none.
     pub(crate) records_unreadable: bool,
     /// A secret that can be neither read nor written.
@@ -771,7 +773,15 @@ impl StateTable for Fake {
 
     async fn release_lease(&self, name: LeaseName, owner: &str) -> Result<(), OutsideError> {
         let call = format!("release lease{}", of_lease(name));
-        self.table(call, |state| assert_eq!(state.lease_of(name).take().unwrap().0, owner)).await
+        let release = |state: &mut State| {
+            if state.releases_fail > 0 {
+                state.releases_fail -= 1;
+                return Err(down("DynamoDB"));
+            }
+            assert_eq!(state.lease_of(name).take().unwrap().0, owner);
+            Ok(())
+        };
+        self.table(call, release).await?
     }
 
     async fn records(&self) -> Result<Vec<Record>, OutsideError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ports::World;
+use crate::ports::{OutsideError, World};
 
 /// How long who has patience waits before it asks for the lease again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
@@ -48,6 +48,21 @@ pub async fn take_in_time(world: &impl World, owner: &str, until: Timestamp, pat
         let lease = take(world, LeaseName::Subscriptions, owner, until).await;
         if lease != Lease::Held || world.now() >= patience {
             return lease;
+        }
+        world.sleep(BETWEEN_ATTEMPTS).await;
+    }
+}
+
+/// Gives the lease back, again and again until `patience` ends while the table cannot be reached: a lease that is left behind
+/// keeps everybody else from working until it ends.
+///
+/// # Errors
+/// If the last attempt fails.
+pub async fn give_back(world: &impl World, owner: &str, patience: Timestamp) -> Result<(), OutsideError> {
+    loop {
+        let given_back = world.release_lease(LeaseName::Subscriptions, owner).await;
+        if given_back.is_ok() || world.now() + BETWEEN_ATTEMPTS >= patience {
+            return given_back;
         }
         world.sleep(BETWEEN_ATTEMPTS).await;
     }

@@ -24,7 +24,7 @@ use crate::{
     drill::{NotSent, drill, report::DrillReport},
     input::{Action, LifecycleEvent, UnknownAction},
     keyring::{InUse, KeyringStore, Rotation},
-    lease::{self, Lease, LeaseName},
+    lease::{self, Lease},
     lifecycle::{self, Turn},
     metrics,
     observe::{CONCURRENCY, by_id, list_findings, list_in_time},
@@ -111,6 +111,14 @@ impl Asked {
             Self::ToReconcile | Self::ToRotate | Self::ToReplaceLeaked | Self::ByGraph(_) | Self::ByDeployment => {
                 ends_at - RESERVE - SHORTEST_RUN
             }
+        }
+    }
+
+    /// Until when to try to give the lease back. Who waits for the report does not wait for that.
+    fn patience_at_end(&self, now: Timestamp, ends_at: Timestamp) -> Timestamp {
+        match self {
+            Self::BySchedule | Self::ByGraph(_) => ends_at - RESERVE,
+            Self::ToReconcile | Self::ToRotate | Self::ToReplaceLeaked | Self::ByDeployment => now,
         }
     }
 }
@@ -357,7 +365,15 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
     if let Err(error) = world.note_reconciled(world.now()).await {
         report.problems.push(format!("it cannot be noted that the run has ended, and it will be missed: {error}"));
     }
-    finish(world, config, &lease, invocation.owner, &mut report).await;
+    finish(
+        world,
+        config,
+        &lease,
+        invocation.owner,
+        asked.patience_at_end(world.now(), invocation.ends_at),
+        &mut report,
+    )
+    .await;
     report
 }
 
@@ -397,10 +413,17 @@ async fn note_told(world: &impl World, told: &BTreeSet<String>, report: &mut Rep
     }
 }
 
-/// Gives the lease back, and says what came of the run.
-async fn finish(world: &impl World, config: &Config, lease: &Lease, owner: &str, report: &mut Report) {
+/// Gives the lease back until `patience` ends, and says what came of the run.
+async fn finish(
+    world: &impl World,
+    config: &Config,
+    lease: &Lease,
+    owner: &str,
+    patience: Timestamp,
+    report: &mut Report,
+) {
     if *lease == Lease::Taken
-        && let Err(error) = world.release_lease(LeaseName::Subscriptions, owner).await
+        && let Err(error) = lease::give_back(world, owner, patience).await
     {
         report.problems.push(format!("the lease cannot be given back, and ends by itself: {error}"));
     }
@@ -443,7 +466,7 @@ pub async fn repair(world: &impl World, config: &Config, invocation: Invocation<
         },
     );
     tell_health(world, config, &mut report).await;
-    finish(world, config, &lease, invocation.owner, &mut report).await;
+    finish(world, config, &lease, invocation.owner, deadline, &mut report).await;
     log(&report);
     report
 }

@@ -758,6 +758,34 @@ async fn without_the_state_table_it_renews_and_creates_and_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn a_lease_that_cannot_be_given_back_at_once_is_given_back_later_unless_somebody_waits() {
+    let lifecycle = LifecycleEvent { lifecycle_event: "missed".to_owned(), subscription_id: None };
+    for (asked, attempts) in [
+        (Asked::BySchedule, 6),
+        (Asked::ByGraph(lifecycle), 6),
+        (Asked::ToReconcile, 1),
+        (Asked::ToRotate, 1),
+        (Asked::ToReplaceLeaked, 1),
+        (Asked::ByDeployment, 1),
+    ] {
+        let fake = settled("Global").await;
+        fake.state.borrow_mut().releases_fail = 5;
+        fake.state.borrow_mut().calls.clear();
+        let report = fake.run_for(&config("Global"), &asked).await;
+        assert_eq!((fake.called("release lease"), report.ok), (attempts, attempts > 1), "{asked:?}: {report:?}");
+    }
+    // No longer than the function has.
+    let fake = settled("Global").await;
+    fake.state.borrow_mut().releases_fail = 1000;
+    fake.state.borrow_mut().calls.clear();
+    let before = fake.now();
+    let report = fake.run_for(&config("Global"), &Asked::BySchedule).await;
+    assert!(report.problems[0].contains("the lease cannot be given back"), "{report:?}");
+    let lasted = fake.now().duration_since(before).as_secs();
+    assert!((240..=250).contains(&lasted), "{lasted}");
+}
+
+#[tokio::test]
 async fn an_unreadable_keyring_is_left_as_it_is() {
     let fake = settled("Global").await;
     fake.state.borrow_mut().secrets.insert("keyring".to_owned(), "{\"version\":1,".to_owned());
