@@ -18,12 +18,13 @@ happen on the deployed template, behind a proxy that breaks AWS's answers and a 
 does, or, where another test is named, most often over fakes in virtual time. This document is written from the same data (`make faults`),
 and a test fails if a row, a test or an alarm is missing.
 
-Three things hold in every row, but for the exceptions that are named:
+An authentic call is never dropped silently, a forged one never passes for verified, and the system never stops working unnoticed. So three
+things hold in every row, but for the exceptions that are named:
 
-- **No authentic call is lost** once the fault has ended and Graph has retried, for which it takes up to four hours. There are two
-  exceptions. A clock of the receiver that is days off makes every token look too old or too new. And while Graph lets no subscription be
-  made for a policy that has none (*Graph, creating* and *Graph, validating the address*, "a policy is without its subscription"), it
-  reports that policy's calls to nobody, then or later; the alarms say so.
+- **No authentic call is lost** once the fault has ended and Graph has retried, for which it takes up to four hours. There is one
+  exception: while Graph lets no subscription be made for a policy that has none (*Graph, creating* and *Graph, validating the address*, "a
+  policy is without its subscription"), it reports that policy's calls to nobody, then or later; the alarms say so. With
+  `UnverifiedCalls=Reject` there is another: a clock of the receiver that is days off makes every token look too old or too new.
 - **No forged notification alerts.** In each row of the receiver that names no other test, four that hold no proof of their sender are sent while
   the fault lasts, and again when it has ended: a guessed client state without a token, with one whose signature was changed, and with one of an invented
   key; and none at all with a token whose signature was changed. The rows of *Entra's signing keys* show what one proof does: while Entra cannot be

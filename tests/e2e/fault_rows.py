@@ -292,10 +292,10 @@ RECEIVER = [
         test=f"{HANDLER}::a_clock_that_is_five_minutes_off_changes_nothing",
         unseen="tokens may be used five minutes early or late", note="202; the alert", then="nothing is left to do"),
     Row("receiver", CLOCK, "wrong", "further off",
-        test=f"{HANDLER}::a_clock_that_is_days_off_turns_calls_away_and_says_so",
-        metrics={"RejectedWithClientState": 1}, alarms=("RejectedWithClientState",),
-        note="202; no alert, since old tokens must not count. AWS keeps this clock",
-        then="Graph does not send again what was answered 202: **the call is lost**, and the alarm says so"),
+        test=f"{HANDLER}::a_clock_that_is_days_off_leaves_calls_unverified_and_says_so",
+        metrics={"AlertsUnverified": 1}, alarms=("UnverifiedAlerts",),
+        note="202; the alert says NOT VERIFIED, since old tokens must not count. AWS keeps this clock",
+        then="nothing is left to do. With `UnverifiedCalls=Reject` **the call is lost**, and the alarm RejectedWithClientState says so"),
 ]
 
 # ----------------------------------------------------------------------------------------------------------------- the renewer

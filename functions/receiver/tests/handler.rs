@@ -771,8 +771,13 @@ async fn a_clock_that_is_five_minutes_off_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_days_off_turns_calls_away_and_says_so() {
+async fn a_clock_that_is_days_off_leaves_calls_unverified_and_says_so() {
     for (days, reason) in [(-2, "TokenNotYetValid"), (2, "TokenExpired")] {
+        let world = World::new();
+        world.later(days * 86_400);
+        assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
+        assert_eq!(world.published().len(), 1);
+        assert_eq!(world.metric("AlertsUnverified").unwrap()["AlertsUnverified"], 1);
         let world = World::strict();
         world.later(days * 86_400);
         assert_eq!(world.deliver(&[Call::new("call-1")]).await, 202);
