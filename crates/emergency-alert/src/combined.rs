@@ -3,7 +3,7 @@
 //! Whoever holds one proof of the sender can raise unverified alerts without end. One message for all of them leaves room,
 //! in inboxes and in the SMS limit of the account, for the verified ones.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -206,8 +206,9 @@ impl<'a> Combined<'a> {
         alphabet.cut(&message(&told), alphabet.capacity(MAX_PARTS))
     }
 
-    /// Names and values for message attributes: those that the alerts have, each with its different values. A value is at
-    /// most 256 bytes long, all values of an attribute 4,000.
+    /// Names and values for message attributes, each with the different values of the alerts. A value is at most 256 bytes
+    /// long, all values of an attribute 4,000. An attribute that may be missing is left out where one alert has none or the values
+    /// are longer: a filter that lets the missing one through must not lose that alert for the sake of the others.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, Vec<String>)> {
         let degraded = self.alerts.iter().any(|alert| alert.document().degraded);
@@ -217,16 +218,23 @@ impl<'a> Combined<'a> {
             ("isTest", vec![flag(self.is_test()).to_owned()]),
             ("degraded", vec![flag(degraded).to_owned()]),
         ];
-        for name in ["policyName", "tenantId", "numberDialed", "city", "site"] {
-            let mut values = Vec::new();
-            let given = self.alerts.iter().flat_map(|alert| attributes(alert.document()));
-            for (_, value) in given.filter(|(given, _)| *given == name) {
-                let bytes = values.iter().chain([&value]).map(String::len).sum::<usize>();
-                if bytes <= MAX_VALUES_BYTES && !values.contains(&value) {
-                    values.push(value);
+        let of_alerts: Vec<HashMap<&str, String>> =
+            self.alerts.iter().map(|alert| attributes(alert.document()).into_iter().collect()).collect();
+        for (name, always_there) in
+            [("policyName", true), ("tenantId", true), ("numberDialed", false), ("city", false), ("site", false)]
+        {
+            let (mut values, mut bytes, mut is_whole) = (Vec::new(), 0, true);
+            for value in of_alerts.iter().map(|attributes| attributes.get(name)) {
+                match value {
+                    Some(value) if values.contains(value) => {}
+                    Some(value) if bytes + value.len() <= MAX_VALUES_BYTES => {
+                        bytes += value.len();
+                        values.push(value.clone());
+                    }
+                    _ => is_whole = false,
                 }
             }
-            if !values.is_empty() {
+            if !values.is_empty() && (is_whole || always_there) {
                 all.push((name, values));
             }
         }
