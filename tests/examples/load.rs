@@ -156,6 +156,7 @@ fn report(calls: &[Call], world: &World, gateway: &Gateway) -> Value {
         "alerted": milliseconds.len(),
         "notAlertedWithin3Seconds": calls.len() - milliseconds.iter().filter(|taken| **taken <= 3000).count(),
         "forgedAlerts": forged,
+        "unverifiedAlerts": world.unverified.load(Ordering::Relaxed),
         "acceptedAtFirst": calls.iter().filter(|call| call.attempts == Some(1)).count(),
         "millisecondsToTheAlert": {"median": percentile(50), "p99": percentile(99), "slowest": milliseconds.last()},
         "instances": gateway.lambda.started.load(Ordering::Relaxed),
@@ -406,8 +407,10 @@ fn config() -> Config {
 /// What all instances share.
 #[derive(Default)]
 struct World {
-    /// When each call's alert was published, by the call's id.
+    /// When each call's verified alert was published, by the call's id.
     published: Mutex<HashMap<String, Instant>>,
+    /// How many messages told of calls that are not verified.
+    unverified: AtomicUsize,
     marks: Mutex<HashMap<String, Mark>>,
     keyring_reads: AtomicUsize,
     table_reads: AtomicUsize,
@@ -492,7 +495,11 @@ impl Publish for Outside {
         for message in messages {
             let bodies: Value = serde_json::from_str(&message.message).unwrap();
             let document: Value = serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
-            published.entry(document["callId"].as_str().unwrap_or_default().to_owned()).or_insert_with(Instant::now);
+            if document["verified"] == true {
+                published.entry(document["callId"].as_str().unwrap_or_default().to_owned()).or_insert_with(Instant::now);
+            } else {
+                self.0.unverified.fetch_add(1, Ordering::Relaxed);
+            }
         }
         vec![Ok(()); messages.len()]
     }
