@@ -496,7 +496,9 @@ impl Publish for Outside {
             let bodies: Value = serde_json::from_str(&message.message).unwrap();
             let document: Value = serde_json::from_str(bodies["default"].as_str().unwrap()).unwrap();
             if document["verified"] == true {
-                published.entry(document["callId"].as_str().unwrap_or_default().to_owned()).or_insert_with(Instant::now);
+                published
+                    .entry(document["callId"].as_str().unwrap_or_default().to_owned())
+                    .or_insert_with(Instant::now);
             } else {
                 self.0.unverified.fetch_add(1, Ordering::Relaxed);
             }
