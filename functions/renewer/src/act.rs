@@ -28,6 +28,10 @@ pub const LIFETIME: SignedDuration = SignedDuration::from_mins(23 * 60 + 30);
 /// How much earlier than requested an end may be before it is a problem.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
+/// Why something is not replaced.
+const UNRECORDED: &str =
+    "it is not replaced while the state table cannot be written: its successor would be unknown to the next run";
+
 /// How much time there must be to replace a subscription that works: deleting and creating it with all attempts.
 const FOR_EXCHANGE: SignedDuration = SignedDuration::from_secs(100);
 
@@ -296,19 +300,25 @@ impl<W: World> Acting<'_, W> {
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Done, NotDone> {
-        // What could not be created again in this run is not deleted in it.
+        // What could not be created again in this run is not deleted in it, nor what the next run would not know of.
         self.calls.in_time()?;
         let begun_at = self.world().now();
+        let is_recorded = self.can_record(&replace.create).await?;
         for id in &replace.ids {
-            let Err(failure) = self.delete(replace.policy.tenant, id).await else { continue };
+            let deleted = if is_recorded {
+                self.delete(replace.policy.tenant, id).await.map_err(|error| error.to_string())
+            } else {
+                Err(UNRECORDED.to_owned())
+            };
+            let Err(explanation) = deleted else { continue };
             if !replace.works {
-                return Err(failure.into());
+                return Err(NotDone::because(explanation));
             }
             // It has to do until it can be replaced.
             let plain = Renewal { expires_at: self.world().now() + LIFETIME, certificate: None };
             let call = async |token: &AccessToken| self.world().renew(token, id, &plain).await;
             let renewed = self.calls.change_repeated(replace.policy.tenant, call).await?;
-            return Err(NotDone { explanation: failure.to_string(), subscription: Some(Held::from(&renewed)) });
+            return Err(NotDone { explanation, subscription: Some(Held::from(&renewed)) });
         }
         let done = self.create(&replace.create, Outcome::Recreated, Some(replace.why)).await;
         if done.is_ok() {
@@ -319,6 +329,16 @@ impl<W: World> Acting<'_, W> {
             self.gaps.borrow_mut().push(Gap { tenant_id: tenant, policy_name: name, seconds });
         }
         done
+    }
+
+    /// Whether the state table takes records, tried with the one that is there or with the announcement of what is to be created.
+    async fn can_record(&self, create: &Create) -> Result<bool, NotDone> {
+        let Some(records) = self.records else { return Ok(false) };
+        let record = match record_of(records, &create.policy) {
+            Some(record) => record.clone(),
+            None => self.announcement(create, &self.client_state_for(create)?.0, self.requested_end(create)),
+        };
+        Ok(self.put(&record).await)
     }
 
     /// Creates a subscription. An attempt whose end is unknown is followed by a look at the list, never by a blind second
@@ -332,10 +352,10 @@ impl<W: World> Acting<'_, W> {
         let mut why = why.map(ToOwned::to_owned);
         let requested = self.requested_end(create);
         let announced = self.announcement(create, &client_state_id, requested);
-        // Where the records could not be read, there may be a good one, which an announcement would overwrite.
-        if self.records.is_some() {
-            self.put(&announced).await;
-        }
+        // Where the records could not be read, there may be a good one, which an announcement would overwrite. What was not
+        // announced is not known to the next attempt, which must not delete it for that.
+        let is_announced = self.records.is_some() && self.put(&announced).await;
+        let may_delete = create.may_delete && is_announced;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -381,7 +401,7 @@ impl<W: World> Acting<'_, W> {
                 return Ok(done);
             }
             let same_policy = self.in_the_way(policy, &failure).await;
-            if let Some((found, proof)) = self.adoptable(create, &announced, &same_policy) {
+            if let Some((found, proof)) = self.adoptable(create, may_delete, &announced, &same_policy) {
                 if let Some(subscription) = self.adopt(create, found, proof).await? {
                     let outcome = if create.lost.is_some() { Outcome::Recreated } else { Outcome::Adopted };
                     return Ok(Done { outcome, subscription, explanation: why });
@@ -394,9 +414,9 @@ impl<W: World> Acting<'_, W> {
                 if !pause(self.world(), self.calls.deadline, attempt, None).await {
                     return Err(failure.into());
                 }
-            } else if conflict && !create.may_delete {
+            } else if conflict && !may_delete {
                 let explanation = format!(
-                    "another subscription is in the way, and nothing is deleted while the state table cannot be read ({failure})"
+                    "another subscription is in the way, and nothing is deleted while the state table cannot be read and written ({failure})"
                 );
                 return Err(NotDone::because(explanation));
             } else if conflict {
@@ -514,6 +534,7 @@ impl<W: World> Acting<'_, W> {
     fn adoptable<'s>(
         &self,
         create: &'s Create,
+        may_delete: bool,
         announced: &'s Record,
         same_policy: &'s [Subscription],
     ) -> Option<(&'s Subscription, Option<&'s Record>)> {
@@ -525,7 +546,7 @@ impl<W: World> Acting<'_, W> {
             let proof =
                 records.into_iter().flatten().find(|record| proven_state(is_known, Some(record), one).is_some());
             // What may not be deleted is renewed, whoever knows its client state.
-            (proof.is_some() || !create.may_delete).then_some((one, proof))
+            (proof.is_some() || !may_delete).then_some((one, proof))
         })
         .max_by_key(|(one, _)| one.expires_at)
     }
@@ -625,6 +646,10 @@ impl<W: World> Acting<'_, W> {
 
     /// Records a subscription under the names of its secrets. `untold` was found lost or changed, and no event about it was sent.
     async fn record(&self, known: Known<'_>, subscription: &Held, untold: Option<String>) {
+        // It might overwrite the record of one that lives.
+        if self.records.is_none() {
+            return;
+        }
         let record = Record {
             policy: known.policy.clone(),
             subscription_id: Some(subscription.id.clone()),
@@ -639,10 +664,13 @@ impl<W: World> Acting<'_, W> {
         self.put(&record).await;
     }
 
-    /// A record that cannot be written holds nothing back: without it a later run replaces the subscription, and until
-    /// then there is one.
-    async fn put(&self, record: &Record) {
-        self.noted("a record cannot be written", self.world().put_record(record).await);
+    /// Writes a record, and says whether that was possible. It holds nothing back: without it a later run renews the subscription as
+    /// it is, or replaces it once records can be written.
+    async fn put(&self, record: &Record) -> bool {
+        let put = self.world().put_record(record).await;
+        let is_put = put.is_ok();
+        self.noted("a record cannot be written", put);
+        is_put
     }
 
     /// Says whose subscription is in the way if it is not one of ours: two installations that watch the same policy with the

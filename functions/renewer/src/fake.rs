@@ -153,6 +153,8 @@ pub(crate) struct State {
     pub(crate) releases_fail: usize,
     /// The table takes records and gives none.
     pub(crate) records_unreadable: bool,
+    /// Whether records can be read and not written.
+    pub(crate) records_unwritable: bool,
     /// A secret that can be neither read nor written.
     pub(crate) secret_down: Option<String>,
     /// What AWS answers to who asks for a web identity; a right one if nothing else is said.
@@ -792,9 +794,13 @@ impl StateTable for Fake {
 
     async fn put_record(&self, record: &Record) -> Result<(), OutsideError> {
         self.table(format!("record {}", record.policy.name), |state| {
+            if state.records_unwritable {
+                return Err(down("DynamoDB"));
+            }
             state.records.insert(sort_key(&record.policy), record.clone());
+            Ok(())
         })
-        .await
+        .await?
     }
 
     async fn delete_record(&self, policy: &Policy) -> Result<(), OutsideError> {

@@ -149,7 +149,7 @@ pub struct Replace {
     pub ids: Vec<String>,
     /// Why they are of no use.
     pub why: &'static str,
-    /// Whether one of them delivers all the same, as long as it is renewed.
+    /// Whether one of them may deliver all the same, as long as it is renewed: a call with one proof alerts.
     pub works: bool,
     /// What to create then.
     pub create: Create,
@@ -391,7 +391,7 @@ fn without_a_good_one(
     if ids.is_empty() {
         return Action::Create(create);
     }
-    Action::Replace(Replace { policy: policy.clone(), ids, why: UNKNOWN_STATE, works: false, create })
+    Action::Replace(Replace { policy: policy.clone(), ids, why: UNKNOWN_STATE, works: true, create })
 }
 
 /// Nothing is deleted: whichever subscription is the one with the known client state, it is renewed with the others.

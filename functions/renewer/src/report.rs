@@ -160,7 +160,8 @@ pub struct Health {
     pub tenant_id: TenantId,
     /// The policy's name.
     pub policy_name: PolicyName,
-    /// `recreated`; `tampered` if it was replaced because somebody had changed it; `lost` while there is no successor.
+    /// `recreated`; `tampered` if somebody had changed it and it was replaced, or delivers all the same; `lost` while there is no
+    /// successor.
     pub state: &'static str,
     /// The subscription that was found lost or changed.
     pub lost_subscription_id: String,
@@ -186,7 +187,11 @@ impl PolicyReport {
         let (id, state, explanation) = match (&self.tampered, &self.lost) {
             (Some((id, tampering)), _) => (
                 id,
-                if recreated { "tampered" } else { "lost" },
+                if recreated || (self.subscription_id.is_some() && tampering.still_delivers()) {
+                    "tampered"
+                } else {
+                    "lost"
+                },
                 format!(
                     "Somebody who holds the app's credential had changed the subscription, so that it {}; {}.",
                     tampering.explanation(),

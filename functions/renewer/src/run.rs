@@ -459,12 +459,11 @@ pub async fn repair(world: &impl World, config: &Config, invocation: Invocation<
     if let Err(sentence) = done {
         report.problems.push(format!("nothing can be repaired: {sentence}"));
     }
-    // A run tells every quarter of an hour of what stays lost, and not every minute.
-    report.policies.iter_mut().filter(|policy| policy.known_lost && policy.outcome == Outcome::Failed).for_each(
-        |policy| {
-            policy.lost = None;
-        },
-    );
+    // A run tells every quarter of an hour of what stays lost or changed, and not every minute.
+    for policy in report.policies.iter_mut().filter(|policy| policy.outcome == Outcome::Failed) {
+        policy.tampered = None;
+        policy.lost = policy.lost.take().filter(|_| !policy.known_lost);
+    }
     tell_health(world, config, &mut report).await;
     finish(world, config, &lease, invocation.owner, deadline, &mut report).await;
     log(&report);

@@ -1704,6 +1704,30 @@ async fn what_leaked_is_replaced_and_worth_nothing_alone() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_replaced_is_renewed_while_it_cannot_be_deleted() {
+    let fake = settled("Global").await;
+    fake.fault("delete", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    fake.state.borrow_mut().calls.clear();
+    let report = fake.run_for(&config("Global"), &Asked::ToReplaceLeaked).await;
+    assert_eq!((outcomes(&report), fake.called("renew"), fake.called("create")), (only("Global", Failed), 1, 0));
+    assert_eq!(report.policies[0].subscription_id.as_deref(), Some("new-4"));
+    assert!(report.policies[0].seconds_remaining > 84_000, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_is_created_while_records_cannot_be_read_overwrites_none() {
+    let fake = settled("Global").await;
+    let before = fake.state.borrow().records.clone();
+    fake.state.borrow_mut().held.clear();
+    fake.state.borrow_mut().records_unreadable = true;
+    fake.run(&config("Global")).await;
+    assert_eq!((fake.ids().len(), &fake.state.borrow().records), (1, &before));
+    fake.state.borrow_mut().records_unreadable = false;
+    fake.run(&config("Global")).await;
+    fake.assert_sound(&config("Global"));
+}
+
+#[tokio::test]
 async fn while_a_subscription_has_what_leaked_its_calls_are_told() {
     let config = config("Global,Warehouse");
     let fake = settled("Global,Warehouse").await;

@@ -531,6 +531,47 @@ async fn an_attempt_that_was_left_unfinished_is_finished_by_the_next_pass() {
 }
 
 #[tokio::test]
+async fn while_records_cannot_be_written_what_was_created_is_kept() {
+    // What was recorded is gone, or nothing was recorded yet.
+    for settled_before in [true, false] {
+        let fake = if settled_before { settled("Global").await } else { Fake::new() };
+        if !settled_before {
+            fake.run(&config("Global")).await;
+            fake.state.borrow_mut().records.clear();
+        }
+        fake.state.borrow_mut().held.clear();
+        fake.state.borrow_mut().records_unwritable = true;
+        fake.state.borrow_mut().calls.clear();
+        for minute in 1..5 {
+            pass(&fake, &config("Global"), minute).await;
+            fake.advance(MINUTE);
+        }
+        assert_eq!((fake.called("delete"), fake.ids().len()), (0, 1), "{settled_before}");
+        fake.state.borrow_mut().records_unwritable = false;
+        for _ in 0..2 {
+            fake.run(&config("Global")).await;
+        }
+        fake.assert_sound(&config("Global"));
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_changed_and_cannot_be_replaced_is_told_by_runs_and_not_by_every_pass() {
+    let fake = settled("Global").await;
+    let id = fake.ids()[0].clone();
+    fake.held(&id, |one| one.notification_url = "https://elsewhere.example/".to_owned());
+    for minute in 1..5 {
+        fake.fault("delete", "", Fault::Refuses(GraphErrorKind::Forbidden));
+        pass(&fake, &config("Global"), minute).await;
+        fake.advance(MINUTE);
+    }
+    assert!(fake.state.borrow().events.is_empty());
+    fake.fault("delete", "", Fault::Refuses(GraphErrorKind::Forbidden));
+    fake.run(&config("Global")).await;
+    assert_eq!(fake.state.borrow().events.len(), 1);
+}
+
+#[tokio::test]
 async fn a_repair_waits_for_a_run_and_no_longer_than_the_pass() {
     for (seconds, repaired) in [(10, true), (300, false)] {
         let fake = settled("Global").await;
