@@ -136,7 +136,8 @@ def people(row: Call) -> str:
 
 
 def afterwards(row: Call) -> str:
-    again = "a repeated delivery alerts again: twice rather than never" if 1 in row.again else ""
+    twice = "twice rather than never" if row.verified else "as NOW VERIFIED"
+    again = f"a repeated delivery alerts again: {twice}" if 1 in row.again else ""
     retried = row.answers[-1] != 202
     parts = ["Graph sends it again: " + " or ".join(AFTERWARDS[count] for count in row.total)] if retried else []
     return "; ".join(part for part in (*parts, row.note, again) if part) or "nothing is left to do"

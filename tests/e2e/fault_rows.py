@@ -212,7 +212,7 @@ RECEIVER = [
     *(
         Row("receiver", SECOND_WAY, mode, "in this Region", metrics={"AlertsPublishedSecondWay": 1}, alarms=("SecondWayUsed",),
             test=f"{SECOND}::test_what_the_home_region_does_not_take_goes_the_second_way_once[{case}]",
-            note="202; the alert, from the other Region", then="a repeated delivery is recognised", fails=fails)
+            note="202; the alert, from the other Region", then="a repeated delivery is recognized", fails=fails)
         for mode, case, fails in NO_HOME
     ),
     Row("receiver", SECOND_WAY, "slow", "in both Regions", metrics={"AlertsNotPublished": 1}, alarms=("NotificationsRefused",),
@@ -240,8 +240,8 @@ RECEIVER = [
     ),
     Row("receiver", LIFECYCLE, "down", test=f"{HANDLER}::a_lifecycle_item_that_does_not_reach_the_bus_is_counted",
         note="202; nothing, as always: it is about a subscription",
-        then="Graph does not repeat it; the renewer looks at all subscriptions every 15 minutes, whatever Graph says",
-        unseen="`LifecycleEventsNotPut` counts it; what the subscription lacks is found by the renewer's next run, which says so"),
+        then="Graph does not repeat it; the monitor asks for each subscription every minute, whatever Graph says",
+        unseen="`LifecycleEventsNotPut` counts it; what the subscription lacks is found by the renewer's next pass or run, which says so"),
 
     # ------------------------------------------------------------------ a signing key that the keyring lacks
     *(
@@ -281,7 +281,7 @@ RECEIVER = [
     Call("receiver", WAY_IN, "slow", faults=(aws("execute-api", "slow", hangSeconds=4, times=1),), answers=("timedOut",), alerts=(0,),
          alarms=("AnswersSlow",), note="ten minutes later, since Graph holds back what goes to a slow endpoint"),
     Call("receiver", WAY_IN, "lost", faults=(aws("execute-api", "lost", times=1),), answers=("unreachable",),
-         unseen="people have the alert, once: the repeated delivery is recognised"),
+         unseen="people have the alert, once: the repeated delivery is recognized"),
     Call("receiver", WAY_IN, "recovering", faults=(aws("execute-api", "down", times=2),), answers=("unreachable", "unreachable"), alerts=(0,),
          unseen="Graph's third attempt arrives, seconds late; AWS does not count connections that were reset, and the alarms on the "
                 "address wait for ten minutes of it"),
