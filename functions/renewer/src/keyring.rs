@@ -46,8 +46,8 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(48);
 /// More keys than this are in use only if somebody asks for new ones again and again; the secret cannot hold many.
 const MOST_KEYS: usize = 8;
 
-/// After a leak, or where there is none to use, a new key must not fail for that.
-const MOST_KEYS_AFTER_LEAK: usize = 12;
+/// Where there is no key to use, a new one must not fail for that; after a leak the oldest make room.
+const MOST_KEYS_IN_NEED: usize = 12;
 
 /// How often a secret is written before others who write it at the same time are left to finish.
 pub const WRITES: usize = 5;
@@ -141,15 +141,12 @@ impl<'a, W: World> KeyringStore<'a, W> {
         let due = rotation_due(&keyring, config.key_rotation, &config.alert_settings.time_zone, self.world.now());
         let mut key = first || due || asked.is_some();
         let client_state_key = after_leak || keyring.current_client_state_key().is_none();
-        if key && keyring.keys.len() >= if first || after_leak { MOST_KEYS_AFTER_LEAK } else { MOST_KEYS } {
+        if key && !after_leak && keyring.keys.len() >= if first { MOST_KEYS_IN_NEED } else { MOST_KEYS } {
             let sentence = format!(
                 "there are {} keys already, so that no new one is made; each goes 48 hours after its last use",
                 keyring.keys.len()
             );
             preparation.problems.push(sentence);
-            if after_leak {
-                return Ok(preparation);
-            }
             key = false;
         }
         if !(key || client_state_key) {
@@ -341,6 +338,8 @@ impl<'a, W: World> KeyringStore<'a, W> {
                     for key in &mut keyring.keys {
                         key.revoked_at.get_or_insert(additions.made_at);
                     }
+                    let over = (keyring.keys.len() + 1).saturating_sub(MOST_KEYS_IN_NEED);
+                    keyring.keys.drain(..over);
                 }
                 keyring.keys.extend(additions.key.clone());
                 // Another run may have added one since.

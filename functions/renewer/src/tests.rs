@@ -1704,6 +1704,22 @@ async fn what_leaked_is_replaced_and_worth_nothing_alone() {
 }
 
 #[tokio::test]
+async fn after_a_leak_the_oldest_keys_make_room_for_a_new_one() {
+    let fake = settled("Global").await;
+    let config = config("Global");
+    for _ in 0..3 {
+        for _ in 0..5 {
+            fake.run_for(&config, &Asked::ToReplaceLeaked).await;
+        }
+        let keyring = fake.keyring();
+        assert!(keyring.keys.len() <= 12, "{}", keyring.keys.len());
+        let (new, old) = keyring.keys.split_last().unwrap();
+        assert!(new.revoked_at.is_none() && old.iter().all(|key| key.revoked_at.is_some()));
+        fake.assert_sound(&config);
+    }
+}
+
+#[tokio::test]
 async fn what_is_to_be_replaced_is_renewed_while_it_cannot_be_deleted() {
     let fake = settled("Global").await;
     fake.fault("delete", "", Fault::Refuses(GraphErrorKind::Forbidden));

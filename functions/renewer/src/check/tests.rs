@@ -493,7 +493,7 @@ fn a_keyring_without_client_states() {
     let rows = found(|seen| keyring(seen).client_states.clear());
     let links: Vec<_> = rows.iter().map(|row| (row.link, row.state)).collect();
     assert_eq!(links, [(Link::Keyring, State::Failed), (Link::Subscription, State::Failed)]);
-    assert_says(&rows[0], &["no client state", "rejected", "reconcile"]);
+    assert_says(&rows[0], &["no client state", "no receiver can use it", "reconcile"]);
 }
 
 #[test]
@@ -650,7 +650,7 @@ fn a_subscription_whose_client_state_nobody_knows() {
     for (fault, plant) in faults {
         let rows = found(plant);
         assert_eq!(rows.len(), 1, "{fault}");
-        assert_one(&rows, Link::Subscription, State::Failed, &["client state", "rejected", "reconcile"]);
+        assert_one(&rows, Link::Subscription, State::Failed, &["client state", "alert as not verified", "reconcile"]);
     }
 }
 

@@ -210,7 +210,7 @@ fn settings_in(tenant: &TenantSeen) -> Vec<Row> {
         rows.push(Row::failed(
             Link::AppSettings,
             subject,
-            "'Assignment required?' is Yes, so that Graph sends notifications without validation tokens, and each is rejected.",
+            "'Assignment required?' is Yes, so that Graph sends notifications without validation tokens: calls alert as not verified, or not at all with UnverifiedCalls=Reject.",
             "Set it to No: Enterprise applications, the app, Properties, 'Assignment required?'.",
         ));
     }

@@ -105,7 +105,7 @@ pub(super) fn keyring(seen: &Seen, config: &Config) -> Vec<Row> {
         rows.push(Row::failed(link, subject, "It has no current key, so that nothing can be renewed.", RECONCILE));
     }
     if keyring.client_states.is_empty() {
-        let finding = "It has no client state, so that every notification is rejected.";
+        let finding = "It has no client state, so that no receiver can use it: calls are not told until it has one.";
         rows.push(Row::failed(link, subject, finding, RECONCILE));
     }
     if rows.is_empty() {

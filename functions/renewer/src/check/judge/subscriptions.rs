@@ -188,7 +188,7 @@ fn unreadable(subject: &str, one: &Subscription, record: Option<&Record>, seen: 
         let finding = "Whether its client state is known cannot be seen.";
         rows.push(Row::unknown(link, subject, finding, "See to the state table first."));
     } else if proven_state(is_known, record, one).is_none() {
-        let finding = "Nobody knows its client state: its notifications are rejected.";
+        let finding = "Nobody knows its client state: its calls alert as not verified, or not at all with UnverifiedCalls=Reject.";
         rows.push(Row::failed(link, subject, finding, RECONCILE));
     }
     rows
