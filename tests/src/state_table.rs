@@ -4,8 +4,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 use receiver::{
-    dedup::{Content, Mark},
-    outside::CallRecord,
+    mark::{Content, Mark},
+    ports::CallRecord,
 };
 
 /// For how long unverified alerts count.

@@ -13,10 +13,9 @@ use lambda_edge::{
 };
 use receiver::{
     Config,
-    dedup::{Content, Mark},
     http::Request,
-    live_signing_keys::FetchedKeys,
-    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
+    mark::{Content, Mark},
+    ports::{CallFailed, CallRecord, FetchSigningKeys, FetchedKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};

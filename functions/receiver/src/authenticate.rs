@@ -16,10 +16,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     config::Config,
+    deadlines::Deadlines,
     keyring_cache::{KeyringCache, KeyringUnavailable},
-    live_signing_keys::{Asker, Fetched, LiveSigningKeys},
-    outside::{FetchSigningKeys, ReadKeyring},
-    schedule::Schedule,
+    ports::{FetchSigningKeys, ReadKeyring},
+    signing_key_cache::{Fetched, LiveSigningKeys, Requester},
 };
 
 /// How many of a request's tokens are looked at. Graph sends one for each app and tenant; a forger might send thousands,
@@ -52,7 +52,7 @@ pub(crate) struct Examiner<'a, O> {
     pub(crate) keyring_cache: &'a KeyringCache,
     pub(crate) signing_keys: &'a LiveSigningKeys,
     pub(crate) now: Timestamp,
-    pub(crate) schedule: Schedule,
+    pub(crate) deadlines: Deadlines,
     pub(crate) effort: Effort,
 }
 
@@ -86,7 +86,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Examiner<'_, O> {
             || changes.iter().any(|item| knows_something(&item.origin))
             || lifecycle.iter().any(|item| knows_something(&item.origin))
         {
-            self.keyring_cache.get(self.outside, self.now, self.schedule.keyring).await.map(Some)
+            self.keyring_cache.get(self.outside, self.now, self.deadlines.keyring).await.map(Some)
         } else {
             Ok(None)
         };
@@ -218,7 +218,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Examiner<'_, O> {
         tokens: &mut Tokens,
         keyring: &Arc<Keyring>,
     ) -> Result<Option<Arc<Keyring>>, KeyringUnavailable> {
-        let (cache, deadline) = (self.keyring_cache, self.schedule.authenticated);
+        let (cache, deadline) = (self.keyring_cache, self.deadlines.authenticated);
         let proven = |waiting: &[(usize, Standing)]| waiting.iter().any(|(_, standing)| *standing == Standing::Proven);
         if !proven(&waiting(proofs, tokens)) {
             let refreshed = cache.refresh_in_doubt(self.outside, self.now, deadline).await?;
@@ -227,7 +227,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Examiner<'_, O> {
             }
             for tenant in tokens.verdicts.undecided() {
                 // A silent Entra must leave time to judge those who know a client state.
-                self.fetch_and_verify(tokens, tenant, Asker::Stranger, self.schedule.keyring).await;
+                self.fetch_and_verify(tokens, tenant, Requester::Unauthenticated, self.deadlines.keyring).await;
             }
             let waiting = waiting(proofs, tokens);
             if waiting.is_empty() {
@@ -256,19 +256,19 @@ impl<O: ReadKeyring + FetchSigningKeys> Examiner<'_, O> {
         tokens: &mut Tokens,
     ) {
         for tenant in tokens.verdicts.undecided() {
-            let mut asker = None;
+            let mut requester = None;
             for (item, client_state) in changes.iter().zip(client_states) {
                 if tokens.verdicts.proof(&item.origin, client_state) != Proof::Undecided {
                     continue;
                 }
                 if client_state.standing() == Standing::Proven {
-                    asker = Some(Asker::KnowsClientState);
+                    requester = Some(Requester::KnowsClientState);
                     break;
                 }
-                asker = Some(Asker::Stranger);
+                requester = Some(Requester::Unauthenticated);
             }
-            if let Some(asker) = asker {
-                self.fetch_and_verify(tokens, tenant, asker, self.schedule.authenticated).await;
+            if let Some(requester) = requester {
+                self.fetch_and_verify(tokens, tenant, requester, self.deadlines.authenticated).await;
             }
         }
     }
@@ -277,10 +277,10 @@ impl<O: ReadKeyring + FetchSigningKeys> Examiner<'_, O> {
         &self,
         tokens: &mut Tokens,
         tenant: TenantId,
-        asker: Asker,
+        requester: Requester,
         deadline: tokio::time::Instant,
     ) {
-        let fetched = self.signing_keys.fetch(self.outside, tenant, asker, self.now, deadline).await;
+        let fetched = self.signing_keys.fetch(self.outside, tenant, requester, self.now, deadline).await;
         // Unreachable, or not asked: undecided it stays.
         if let (Fetched::Now(fetched), Some((_, checked))) =
             (fetched, tokens.checked.iter().find(|(named, _)| *named == tenant))
@@ -325,7 +325,7 @@ impl<O: ReadKeyring + FetchSigningKeys> Examiner<'_, O> {
             item.client_state_proof(keyring.known_client_states(), policies)
         };
         if lifecycle.iter().any(|item| proof(item, keyring) == Proof::Refuted(ClientStateRefuted::Unknown)) {
-            let deadline = self.schedule.authenticated;
+            let deadline = self.deadlines.authenticated;
             let newer = self.keyring_cache.no_older_than(FRESH_FOR_LIFECYCLE, self.outside, self.now, deadline).await;
             if let Ok(newer) = newer {
                 *keyring = newer;

@@ -24,9 +24,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
-    dedup::{Content, Mark},
-    live_signing_keys::FetchedKeys,
-    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
+    mark::{Content, Mark},
+    ports::{CallFailed, CallRecord, FetchSigningKeys, FetchedKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 
 /// How long Entra may take: it is asked while Graph waits.

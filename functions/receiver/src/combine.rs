@@ -12,10 +12,12 @@ use tokio::time::Instant;
 
 use crate::{
     config::Config,
-    dedup::{Mark, leave_out_duplicates},
-    outside::{Publish, StateTable, by},
-    publish::{HandedOver, Message, Outgoing, publish_messages},
-    schedule::Schedule,
+    deadlines::Deadlines,
+    dedup::leave_out_duplicates,
+    mark::Mark,
+    outgoing::{HandedOver, Outgoing},
+    ports::{Publish, StateTable, by},
+    publish::{Message, publish_messages},
 };
 
 /// How many unverified alerts in ten minutes have a message of their own.
@@ -60,18 +62,18 @@ pub(crate) async fn publish_unverified(
     alerts: Vec<Alert>,
     config: &Config,
     outside: &(impl StateTable + Publish),
-    schedule: &Schedule,
+    deadlines: &Deadlines,
     waiting: &Waiting,
     told: &mut HashMap<String, Mark>,
     now: Timestamp,
 ) -> HandedOver {
     let mut handed_over = HandedOver::default();
-    let known_by = schedule.deduplicated(Instant::now());
+    let known_by = deadlines.deduplicated(Instant::now());
     let mut alone = leave_out_duplicates(alerts, outside, known_by, told, &mut handed_over).await;
     if alone.is_empty() {
         return handed_over;
     }
-    let counted_by = schedule.deduplicated(Instant::now());
+    let counted_by = deadlines.deduplicated(Instant::now());
     let counted = by(counted_by, outside.count_unverified(alone.len(), now)).await;
     let above = counted.map_or_else(
         |error| {
@@ -87,7 +89,7 @@ pub(crate) async fn publish_unverified(
         for outgoing in &mut rest {
             outgoing.on_bus = waiting.is_on_bus(outgoing);
         }
-        let claimed = by(schedule.deduplicated(Instant::now()), outside.claim_combined(now)).await;
+        let claimed = by(deadlines.deduplicated(Instant::now()), outside.claim_combined(now)).await;
         if claimed.unwrap_or(true) {
             let others = waiting.take().into_iter();
             let others: Vec<_> = others.filter(|other| !rest.iter().any(|own| own.tells_the_same_as(other))).collect();
@@ -97,7 +99,7 @@ pub(crate) async fn publish_unverified(
             handed_over.put_aside = rest;
         }
     }
-    publish_messages(messages, config, outside, schedule, &mut handed_over).await;
+    publish_messages(messages, config, outside, deadlines, &mut handed_over).await;
     handed_over
 }
 

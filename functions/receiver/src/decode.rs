@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use emergency_alert::{Alert, Contradiction, DegradedReason, EmergencyCall, Notification, Proof};
 use graph_notifications::{
     AuthenticNotification, DecryptedResource, Keyring, Policy,
@@ -11,12 +10,12 @@ use graph_notifications::{
     envelope::Content,
 };
 use jiff::Timestamp;
-use ring::digest::{Context, SHA256};
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
     authenticate::Examiner,
-    outside::ReadKeyring,
+    digest::hash,
+    ports::ReadKeyring,
     rejection::{Reason, Rejected},
 };
 
@@ -118,7 +117,7 @@ impl<O: ReadKeyring> Examiner<'_, O> {
     }
 
     async fn newer_keyring(&self, notification: &AuthenticNotification) -> Newer {
-        let (cache, deadline) = (self.keyring_cache, self.schedule.authenticated);
+        let (cache, deadline) = (self.keyring_cache, self.deadlines.authenticated);
         let refreshed = if notification.is_verified() {
             cache.refresh(self.outside, self.now, deadline).await.map(Some)
         } else {
@@ -222,14 +221,4 @@ fn fingerprint(authentic: &AuthenticNotification, position: usize, now: Timestam
         (_, Some(id)) => hash(&[id.as_bytes()]),
         (_, None) => format!("{now} {position}"),
     }
-}
-
-/// SHA-256 in base64url, over parts that cannot run into each other.
-pub(crate) fn hash(parts: &[&[u8]]) -> String {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    BASE64_URL_SAFE_NO_PAD.encode(context.finish())
 }

@@ -1,9 +1,6 @@
 //! What machines learn on the event bus besides calls.
 
-use graph_notifications::{
-    TenantId,
-    envelope::{LifecycleNotification, Origin},
-};
+use graph_notifications::envelope::LifecycleNotification;
 use jiff::Timestamp;
 use lambda_edge::event::BusEvent;
 use serde_json::json;
@@ -38,23 +35,10 @@ pub(crate) fn notification_rejected(rejected: &Rejected, now: Timestamp) -> BusE
         "reason": rejected.reason.word(),
         "explanation": rejected.reason.to_string(),
         "tenantId": origin.and_then(|origin| origin.tenant),
-        "subscriptionId": origin.and_then(|origin| origin.subscription_id.clone()),
+        "subscriptionId": origin.and_then(|origin| origin.subscription_id.as_deref()).map(identifier),
         "receivedAt": now,
     });
     BusEvent { detail_type: "Notification Rejected", detail: detail.to_string() }
-}
-
-/// Where a rejected item claims to come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RejectedOrigin {
-    tenant: Option<TenantId>,
-    subscription_id: Option<String>,
-}
-
-impl From<&Origin> for RejectedOrigin {
-    fn from(origin: &Origin) -> Self {
-        Self { tenant: origin.stated_ids().next(), subscription_id: origin.subscription_id.as_deref().map(identifier) }
-    }
 }
 
 /// A text of identifiers' characters, and as many as fit: what anybody may have written must be inert wherever it is shown.

@@ -16,25 +16,25 @@ use crate::{
     authenticate::{Effort, Examined, Examiner},
     combine::{Waiting, publish_unverified},
     config::Config,
+    deadlines::Deadlines,
     decode::Decoded,
     dedup::{mark, note_latest, remember_calls},
     http::{Purpose, Request, Response},
     keyring_cache::KeyringCache,
     lifecycle,
-    live_signing_keys::LiveSigningKeys,
-    outside::Outside,
-    probing,
-    publish::{HandedOver, publish_new, put_events},
+    ports::Outside,
+    probe,
+    publish::{publish_new, put_events},
     rejection::{Reason, Rejected},
-    schedule::Schedule,
-    telemetry::{Tally, Voice},
+    signing_key_cache::LiveSigningKeys,
+    telemetry::{ReportLimits, Tally},
 };
 
 /// The largest body that is read, in bytes: hundreds of calls. A larger one of many tiny items would use up the memory.
 const LARGEST_BODY: usize = 2 * 1024 * 1024;
 
 /// How long the bus may take for what strangers make us say: an instance that waits for it takes no call.
-const STRANGERS_WAIT: Duration = Duration::from_millis(300);
+const WAIT_FOR_UNAUTHENTICATED: Duration = Duration::from_millis(300);
 
 /// The function, with what it keeps between invocations.
 pub struct Receiver<O> {
@@ -43,7 +43,7 @@ pub struct Receiver<O> {
     keyring_cache: KeyringCache,
     signing_keys: LiveSigningKeys,
     waiting: Waiting,
-    voice: Voice,
+    limits: ReportLimits,
     write_line: fn(&str),
 }
 
@@ -60,14 +60,14 @@ impl<O: Outside> Receiver<O> {
     /// A receiver that has loaded nothing yet. `write_line` is given the lines for standard output.
     pub fn new(config: Config, outside: O, write_line: fn(&str)) -> Self {
         let keyring_cache = KeyringCache::new(config.keyring_secret_id.clone());
-        let (signing_keys, voice) = (LiveSigningKeys::default(), Voice::new(config.policies.iter().count()));
-        Self { config, outside, keyring_cache, signing_keys, waiting: Waiting::default(), voice, write_line }
+        let (signing_keys, limits) = (LiveSigningKeys::default(), ReportLimits::new(config.policies.iter().count()));
+        Self { config, outside, keyring_cache, signing_keys, waiting: Waiting::default(), limits, write_line }
     }
 
     /// Loads the keyring ahead of the first notification. A failure is left to that notification and does not count: Lambda may
     /// freeze a process that it starts ahead of time, so that the time for an answer is over when it goes on.
     pub async fn warm_up(&self, now: Timestamp) {
-        let deadline = self.schedule().keyring;
+        let deadline = self.deadlines().keyring;
         if let Err(error) = self.keyring_cache.get(&self.outside, now, deadline).await {
             tracing::warn!(%error, "no keyring yet");
             self.keyring_cache.take_failures();
@@ -101,27 +101,27 @@ impl<O: Outside> Receiver<O> {
         }
     }
 
-    fn schedule(&self) -> Schedule {
-        Schedule::starting(Instant::now(), self.config.second_alert_topic.is_some())
+    fn deadlines(&self) -> Deadlines {
+        Deadlines::starting(Instant::now(), self.config.second_alert_topic.is_some())
     }
 
     /// Whatever a probe holds, its answer is that of a delivery.
     async fn count(&self, probe: &Probe, now: Timestamp) -> Response {
         let Self { config, outside, keyring_cache, .. } = self;
-        let deadline = self.schedule().keyring;
-        (self.write_line)(&probing::count(probe, keyring_cache, outside, &config.function_name, now, deadline).await);
+        let deadline = self.deadlines().keyring;
+        (self.write_line)(&probe::count(probe, keyring_cache, outside, &config.function_name, now, deadline).await);
         Response::accepted()
     }
 
     async fn receive(&self, collection: ChangeNotificationCollection, now: Timestamp) -> Response {
-        let schedule = self.schedule();
+        let deadlines = self.deadlines();
         let examiner = Examiner {
             config: &self.config,
             outside: &self.outside,
             keyring_cache: &self.keyring_cache,
             signing_keys: &self.signing_keys,
             now,
-            schedule,
+            deadlines,
             effort: Effort::default(),
         };
         let mut examined = examiner.examine(collection).await;
@@ -130,10 +130,10 @@ impl<O: Outside> Receiver<O> {
         let mut told = HashMap::new();
 
         // What is verified goes out before the rest is even opened.
-        let verified = examiner.decode(std::mem::take(&mut sorted.verified), &keyring, schedule.read).await;
+        let verified = examiner.decode(std::mem::take(&mut sorted.verified), &keyring, deadlines.read).await;
         let alerts = sorted.take(verified);
-        let mut handed_over = publish_new(alerts, &self.config, &self.outside, &schedule, &mut told).await;
-        let later = schedule.for_unverified();
+        let mut handed_over = publish_new(alerts, &self.config, &self.outside, &deadlines, &mut told).await;
+        let later = deadlines.for_unverified();
         let unverified = examiner.decode(std::mem::take(&mut sorted.with_one_proof), &keyring, later.read).await;
         let alerts = sorted.take(unverified);
         let Self { config, outside, waiting, .. } = self;
@@ -149,19 +149,19 @@ impl<O: Outside> Receiver<O> {
             .filter(|outgoing| !outgoing.on_bus)
             .map(|outgoing| BusEvent::emergency_call(&outgoing.alert))
             .collect();
-        let lifecycle = lifecycle::events(&examined.lifecycle, &self.voice, now);
-        let reports = tally.reject(&sorted.rejected, &self.voice, now);
-        let strange = [lifecycle.strange, reports.on_strangers].concat();
+        let lifecycle = lifecycle::events(&examined.lifecycle, &self.limits, now);
+        let reports = tally.reject(&sorted.rejected, &self.limits, now);
+        let strange = [lifecycle.strange, reports.on_unauthenticated].concat();
         // Calls go by themselves: what strangers make us say must not stand in their way.
         let lifecycle_failed;
         (tally.marks_failed, tally.starts_failed, tally.notes_failed, tally.events_failed, lifecycle_failed, _, _) = tokio::join!(
-            mark(&handed_over.published, &self.outside, now, schedule.recorded),
-            remember_calls(&handed_over.published, &self.outside, now, schedule.recorded),
-            note_latest(&handed_over.published, &self.outside, now, schedule.recorded),
-            put_events(&calls, &self.outside, schedule.recorded),
-            put_events(&lifecycle.ours, &self.outside, schedule.recorded),
-            put_events(&reports.on_acquaintances, &self.outside, schedule.recorded),
-            put_events(&strange, &self.outside, schedule.recorded.min(Instant::now() + STRANGERS_WAIT)),
+            mark(&handed_over.published, &self.outside, now, deadlines.recorded),
+            remember_calls(&handed_over.published, &self.outside, now, deadlines.recorded),
+            note_latest(&handed_over.published, &self.outside, now, deadlines.recorded),
+            put_events(&calls, &self.outside, deadlines.recorded),
+            put_events(&lifecycle.ours, &self.outside, deadlines.recorded),
+            put_events(&reports.on_authenticated, &self.outside, deadlines.recorded),
+            put_events(&strange, &self.outside, deadlines.recorded.min(Instant::now() + WAIT_FOR_UNAUTHENTICATED)),
         );
         tally.lifecycle_failed = lifecycle_failed + lifecycle.left_out;
         for line in tally.lines(&handed_over, &examiner.effort, &self.config.function_name, now) {
@@ -207,16 +207,5 @@ impl Sorted {
         let mut alerts = decoded.alerts;
         alerts.sort_by_key(Alert::is_end);
         alerts
-    }
-}
-
-impl HandedOver {
-    fn add(&mut self, other: Self) {
-        self.published.extend(other.published);
-        self.put_aside.extend(other.put_aside);
-        self.second_way += other.second_way;
-        self.duplicates += other.duplicates;
-        self.failed += other.failed;
-        self.lookups_failed += other.lookups_failed;
     }
 }

@@ -13,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    limit::PerMinute,
-    outside::{ReadKeyring, by},
+    ports::{ReadKeyring, by},
+    rate_limit::PerMinute,
 };
 
 /// After this time the keyring is read again, so that rotated keys and client states arrive without being missed first.
@@ -223,7 +223,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::outside::CallFailed;
+    use crate::ports::CallFailed;
 
     const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
 

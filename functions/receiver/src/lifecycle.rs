@@ -4,7 +4,7 @@ use graph_notifications::envelope::LifecycleNotification;
 use jiff::Timestamp;
 use lambda_edge::event::BusEvent;
 
-use crate::{events::subscription_lifecycle, telemetry::Voice};
+use crate::{events::subscription_lifecycle, telemetry::ReportLimits};
 
 /// How many of one request are passed on that do not know our client state.
 const STRANGE: usize = 10;
@@ -19,21 +19,21 @@ pub(crate) struct LifecycleEvents {
     pub(crate) left_out: usize,
 }
 
-/// The events, as many of each kind as the voice allows. Each starts the renewer, and a flood of them would leave the account no
+/// The events, as many of each kind as the limits allow. Each starts the renewer, and a flood of them would leave the account no
 /// room to run the receiver in.
 pub(crate) fn events(
     notifications: &[(LifecycleNotification, bool)],
-    voice: &Voice,
+    limits: &ReportLimits,
     now: Timestamp,
 ) -> LifecycleEvents {
     let of = |known: bool| notifications.iter().filter(move |(_, ours)| *ours == known).map(|(item, _)| item);
-    let heard = of(true).take_while(|_| voice.is_left_for_lifecycle(now));
+    let heard = of(true).take_while(|_| limits.allow_lifecycle(now));
     let ours: Vec<BusEvent> = heard.map(|item| subscription_lifecycle(item, true, now)).collect();
     let left_out = of(true).count() - ours.len();
     if left_out > 0 {
         tracing::error!(left_out, "more lifecycle notifications than Graph sends: a client state may have leaked");
     }
-    let strange = of(false).take(STRANGE).take_while(|_| voice.is_left_for_strangers(now));
+    let strange = of(false).take(STRANGE).take_while(|_| limits.allow_unauthenticated(now));
     let strange = strange.map(|item| subscription_lifecycle(item, false, now)).collect();
     LifecycleEvents { ours, strange, left_out }
 }

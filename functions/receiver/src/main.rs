@@ -6,7 +6,7 @@ use aws_config::retry::RetryConfig;
 use jiff::Timestamp;
 use lambda_edge::environment::Environment;
 use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
-use receiver::{Config, Receiver, aws::Aws, http::Response, rehearsal::rehearse};
+use receiver::{Config, Receiver, aws::Aws, http::Response, warm_up::render_once};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
     }
     // As early as possible, and nothing waits for it: a handshake needs none of this, and a call has its keyring to wait for.
     let settings = config.alert_settings.clone();
-    std::thread::spawn(move || rehearse(&settings, Timestamp::now()));
+    std::thread::spawn(move || render_once(&settings, Timestamp::now()));
     let retries = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(50));
     let sdk = lambda_edge::aws::sdk_config(Duration::from_millis(500), Duration::from_millis(700), retries).await;
     let receiver = Receiver::new(config.clone(), Aws::new(&sdk, &config), write_line);

@@ -10,43 +10,18 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 use crate::{
     batch,
     config::Config,
-    dedup::{Content, Mark, leave_out_duplicates},
-    outside::{CallFailed, Publish, PutEvents, StateTable},
-    schedule::Schedule,
+    deadlines::Deadlines,
+    dedup::leave_out_duplicates,
+    mark::Mark,
+    outgoing::{AT_ONCE, HandedOver, Outgoing},
+    ports::{CallFailed, Publish, PutEvents, StateTable},
 };
-
-/// How many calls of one kind are under way at once.
-pub(crate) const AT_ONCE: usize = 16;
 
 /// How often an alert is offered to one topic in one invocation.
 const PUBLISH_ATTEMPTS: u32 = 3;
 
 /// How long a refused attempt waits for the next: Amazon SNS may throttle for a moment.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(150);
-
-/// An alert on its way out. Nobody changes it any more.
-#[derive(Clone)]
-pub(crate) struct Outgoing {
-    pub(crate) alert: Alert,
-    /// The hash of its deduplication key.
-    pub(crate) hash: String,
-    /// What it tells of caller and place.
-    pub(crate) content: Content,
-    /// Whether the bus has it already.
-    pub(crate) on_bus: bool,
-}
-
-impl Outgoing {
-    /// An alert that neither people nor machines were told of.
-    pub(crate) fn new(alert: Alert, hash: String, content: Content) -> Self {
-        Self { alert, hash, content, on_bus: false }
-    }
-
-    /// Whether it tells the same of the same event.
-    pub(crate) fn tells_the_same_as(&self, other: &Self) -> bool {
-        (&self.hash, &self.content) == (&other.hash, &other.content)
-    }
-}
 
 /// A message for a topic, and the alerts that it tells.
 pub(crate) struct Message {
@@ -72,34 +47,20 @@ impl Message {
     }
 }
 
-/// What became of alerts.
-#[derive(Default)]
-pub(crate) struct HandedOver {
-    pub(crate) published: Vec<Outgoing>,
-    /// How many of them only the topic in another Region took.
-    pub(crate) second_way: usize,
-    pub(crate) duplicates: usize,
-    pub(crate) failed: usize,
-    /// Unverified alerts above the limit that machines are told of now and people later: Graph is to send them again.
-    pub(crate) put_aside: Vec<Outgoing>,
-    /// How many questions the table did not answer; those alerts were published anyway.
-    pub(crate) lookups_failed: usize,
-}
-
 /// Publishes each verified alert that was not published before. Nothing is marked yet: a mark without a message would swallow
 /// a call. `told` takes what is told by this request.
 pub(crate) async fn publish_new(
     alerts: Vec<Alert>,
     config: &Config,
     outside: &(impl StateTable + Publish),
-    schedule: &Schedule,
+    deadlines: &Deadlines,
     told: &mut HashMap<String, Mark>,
 ) -> HandedOver {
     let mut handed_over = HandedOver::default();
-    let known_by = schedule.deduplicated(Instant::now());
+    let known_by = deadlines.deduplicated(Instant::now());
     let fresh = leave_out_duplicates(alerts, outside, known_by, told, &mut handed_over).await;
     let messages = fresh.into_iter().map(Message::of).collect();
-    publish_messages(messages, config, outside, schedule, &mut handed_over).await;
+    publish_messages(messages, config, outside, deadlines, &mut handed_over).await;
     handed_over
 }
 
@@ -108,14 +69,14 @@ pub(crate) async fn publish_messages(
     messages: Vec<Message>,
     config: &Config,
     outside: &impl Publish,
-    schedule: &Schedule,
+    deadlines: &Deadlines,
     handed_over: &mut HandedOver,
 ) {
     let (tests, calls): (Vec<_>, Vec<_>) =
         messages.into_iter().partition(|message| message.audience() == Audience::Test);
     let (calls, tests) = tokio::join!(
-        publish_calls(calls, config, outside, schedule, &mut handed_over.second_way),
-        publish(tests, &config.test_topic_arn, outside, schedule.published, Patience::ForRetries),
+        publish_calls(calls, config, outside, deadlines, &mut handed_over.second_way),
+        publish(tests, &config.test_topic_arn, outside, deadlines.published, Patience::ForRetries),
     );
     for Offered { published, left } in [calls, tests] {
         handed_over.published.extend(published.into_iter().flat_map(|message| message.outgoing));
@@ -129,12 +90,13 @@ async fn publish_calls(
     calls: Vec<Message>,
     config: &Config,
     outside: &impl Publish,
-    schedule: &Schedule,
+    deadlines: &Deadlines,
     second_way: &mut usize,
 ) -> Offered {
-    let home = publish(calls, &config.alert_topic_arn, outside, schedule.published_at_home, Patience::ForRetries).await;
+    let home =
+        publish(calls, &config.alert_topic_arn, outside, deadlines.published_at_home, Patience::ForRetries).await;
     let Some(topic) = config.second_alert_topic.as_ref().filter(|_| !home.left.is_empty()) else { return home };
-    let away = publish(home.left, topic.arn(), outside, schedule.published, Patience::ForOne).await;
+    let away = publish(home.left, topic.arn(), outside, deadlines.published, Patience::ForOne).await;
     for outgoing in away.published.iter().flat_map(|message| &message.outgoing) {
         let (alert, region) = (&outgoing.hash, topic.region());
         tracing::error!(alert, region, "an alert took the second way: Amazon SNS in the home Region did not take it");

@@ -1,13 +1,11 @@
 //! Why an item raises no alert, in one word for metrics and events and one sentence for people.
 
 use graph_notifications::{
-    ExaminedNotification,
+    ExaminedNotification, TenantId,
     authentication::{ClientStateRefuted, Proof, Standing, TokenRefuted},
     envelope::{MalformedItem, Origin},
     validation_token::TokenError,
 };
-
-use crate::events::RejectedOrigin;
 
 /// Why an item raises no alert. Its sender never learns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +34,21 @@ pub(crate) enum Suspicion {
     KnowsClientState,
     /// It has a valid validation token, made for our app.
     HasToken,
+}
+
+/// Where a rejected item claims to come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RejectedOrigin {
+    /// The tenant that it states first.
+    pub(crate) tenant: Option<TenantId>,
+    /// The subscription that it names. Anybody may have written it.
+    pub(crate) subscription_id: Option<String>,
+}
+
+impl From<&Origin> for RejectedOrigin {
+    fn from(origin: &Origin) -> Self {
+        Self { tenant: origin.stated_ids().next(), subscription_id: origin.subscription_id.clone() }
+    }
 }
 
 /// An item that raised no alert.

@@ -14,8 +14,8 @@ use lambda_edge::{
 use crate::{
     authenticate::Effort,
     events::notification_rejected,
-    limit::PerMinute,
-    publish::HandedOver,
+    outgoing::HandedOver,
+    rate_limit::PerMinute,
     rejection::{Rejected, Suspicion},
 };
 
@@ -32,36 +32,36 @@ const LIFECYCLE_PER_MINUTE: usize = 60;
 const LIFECYCLE_PER_POLICY: usize = 4;
 
 /// How much others may make this instance say.
-pub(crate) struct Voice {
-    strangers: PerMinute,
+pub(crate) struct ReportLimits {
+    unauthenticated: PerMinute,
     /// Who knows a client state or has a token: not to be drowned by those who have neither.
-    acquaintances: PerMinute,
+    authenticated: PerMinute,
     lifecycle: PerMinute,
 }
 
-impl Voice {
+impl ReportLimits {
     /// For a function that watches so many policies.
     pub(crate) fn new(policies: usize) -> Self {
         Self {
-            strangers: PerMinute::new(REPORTS_PER_MINUTE),
-            acquaintances: PerMinute::new(REPORTS_PER_MINUTE),
+            unauthenticated: PerMinute::new(REPORTS_PER_MINUTE),
+            authenticated: PerMinute::new(REPORTS_PER_MINUTE),
             lifecycle: PerMinute::new(LIFECYCLE_PER_MINUTE + LIFECYCLE_PER_POLICY * policies),
         }
     }
 
     /// Whether one more lifecycle notification of who knows a client state may be passed on.
-    pub(crate) fn is_left_for_lifecycle(&self, now: Timestamp) -> bool {
+    pub(crate) fn allow_lifecycle(&self, now: Timestamp) -> bool {
         self.lifecycle.take(now)
     }
 
     /// Whether what a stranger sent may be reported once more.
-    pub(crate) fn is_left_for_strangers(&self, now: Timestamp) -> bool {
-        self.strangers.take(now)
+    pub(crate) fn allow_unauthenticated(&self, now: Timestamp) -> bool {
+        self.unauthenticated.take(now)
     }
 
-    fn is_left_for(&self, rejected: &Rejected, now: Timestamp) -> bool {
+    fn allow(&self, rejected: &Rejected, now: Timestamp) -> bool {
         let limit =
-            if rejected.suspicion == Suspicion::Unauthenticated { &self.strangers } else { &self.acquaintances };
+            if rejected.suspicion == Suspicion::Unauthenticated { &self.unauthenticated } else { &self.authenticated };
         limit.take(now)
     }
 }
@@ -70,9 +70,9 @@ impl Voice {
 #[derive(Default)]
 pub(crate) struct Reports {
     /// Who knew a client state or had a token.
-    pub(crate) on_acquaintances: Vec<BusEvent>,
+    pub(crate) on_authenticated: Vec<BusEvent>,
     /// Anybody else.
-    pub(crate) on_strangers: Vec<BusEvent>,
+    pub(crate) on_unauthenticated: Vec<BusEvent>,
 }
 
 /// What happened in one invocation, in numbers.
@@ -98,24 +98,24 @@ impl Tally {
     }
 
     /// Counts and logs rejected items. Gives events for the first of them.
-    pub(crate) fn reject(&mut self, rejected: &[Rejected], voice: &Voice, now: Timestamp) -> Reports {
+    pub(crate) fn reject(&mut self, rejected: &[Rejected], limits: &ReportLimits, now: Timestamp) -> Reports {
         let mut reports = Reports::default();
         // Once there is none left, thousands of items need not ask.
-        let (mut left_for_strangers, mut left_for_acquaintances) = (true, true);
+        let (mut left_for_unauthenticated, mut left_for_authenticated) = (true, true);
         let is_stranger = |rejected: &&Rejected| rejected.suspicion == Suspicion::Unauthenticated;
-        let (strangers, acquaintances): (Vec<_>, Vec<_>) = rejected.iter().partition(is_stranger);
-        for rejected in acquaintances.into_iter().chain(strangers) {
+        let (unauthenticated, authenticated): (Vec<_>, Vec<_>) = rejected.iter().partition(is_stranger);
+        for rejected in authenticated.into_iter().chain(unauthenticated) {
             let word = rejected.reason.word();
             self.rejected_with_client_state += usize::from(rejected.suspicion == Suspicion::KnowsClientState);
             self.rejected_with_token += usize::from(rejected.suspicion == Suspicion::HasToken);
-            let reported = reports.on_acquaintances.len() + reports.on_strangers.len();
+            let reported = reports.on_authenticated.len() + reports.on_unauthenticated.len();
             let (left, events) = if is_stranger(&rejected) {
-                (&mut left_for_strangers, &mut reports.on_strangers)
+                (&mut left_for_unauthenticated, &mut reports.on_unauthenticated)
             } else {
-                (&mut left_for_acquaintances, &mut reports.on_acquaintances)
+                (&mut left_for_authenticated, &mut reports.on_authenticated)
             };
             if reported < REJECTIONS_REPORTED && *left {
-                *left = voice.is_left_for(rejected, now);
+                *left = limits.allow(rejected, now);
                 if *left {
                     let origin = rejected.origin.as_ref();
                     tracing::warn!(reason = word, ?origin, "rejected an item: {}", rejected.reason);

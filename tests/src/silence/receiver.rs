@@ -4,9 +4,8 @@ use std::{cell::RefCell, collections::HashMap, rc::Weak};
 
 use ::receiver::{
     Config, Receiver,
-    dedup::{Content, Mark},
-    live_signing_keys::FetchedKeys,
-    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
+    mark::{Content, Mark},
+    ports::{CallFailed, CallRecord, FetchSigningKeys, FetchedKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use graph_notifications::{Policies, SigningKeys, TenantId};

@@ -20,10 +20,9 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_edge::{environment::Environment, event::BusEvent, publication::Publication};
 use receiver::{
     Config, Receiver,
-    dedup::{Content, Mark},
     http::Response,
-    live_signing_keys::FetchedKeys,
-    outside::{CallFailed, CallRecord, FetchSigningKeys, Publish, PutEvents, ReadKeyring, StateTable},
+    mark::{Content, Mark},
+    ports::{CallFailed, CallRecord, FetchSigningKeys, FetchedKeys, Publish, PutEvents, ReadKeyring, StateTable},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -8,7 +8,7 @@ const LOOKUP: Duration = Duration::from_millis(500);
 
 /// Until when each stage must be done. What is missing then is done without, or left to Graph's retry.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Schedule {
+pub(crate) struct Deadlines {
     /// The keyring is at hand.
     pub(crate) keyring: Instant,
     /// Every item is authentic or not, and what reading needs is at hand.
@@ -27,7 +27,7 @@ pub(crate) struct Schedule {
     pub(crate) recorded: Instant,
 }
 
-impl Schedule {
+impl Deadlines {
     /// Until when duplicates are looked up if that begins now.
     pub(crate) fn deduplicated(&self, now: Instant) -> Instant {
         self.deduplicated.min(now + LOOKUP)
@@ -39,7 +39,7 @@ impl Schedule {
         Self { read: self.unverified_read, deduplicated: self.deduplicated + later, ..self }
     }
 
-    /// The schedule of an invocation that starts now. What leads to another Region begins with a connection there, so a second
+    /// The deadlines of an invocation that starts now. What leads to another Region begins with a connection there, so a second
     /// way has over half a second of its own, at the cost of all that comes before.
     pub(crate) fn starting(start: Instant, second_way: bool) -> Self {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);

@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use crate::{
-    limit::PerMinute,
-    outside::{FetchSigningKeys, by},
+    ports::{FetchSigningKeys, FetchedKeys, by},
+    rate_limit::PerMinute,
 };
 
 /// How often in a minute keys are fetched at once for who knows a client state: whoever does could make us ask Entra each time.
@@ -27,29 +27,13 @@ pub const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// With less time than this left, Entra is not asked: that we are slow does not make Entra unreachable.
 const LEAST_TIME: Duration = Duration::from_millis(300);
 
-/// Entra's keys for one tenant, as it gave them out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchedKeys {
-    /// The keys.
-    pub keys: SigningKeys,
-    /// Whether these are all. If not, Entra did not give out one of its documents, and a key that is missing may stand there.
-    pub complete: bool,
-}
-
-impl From<SigningKeys> for FetchedKeys {
-    /// All that there are.
-    fn from(keys: SigningKeys) -> Self {
-        Self { keys, complete: true }
-    }
-}
-
 /// Whom keys are fetched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
+pub enum Requester {
     /// Somebody who knows a client state: Graph, or who has learnt it.
     KnowsClientState,
     /// Anybody. Strangers use up nothing of what those have who know a client state.
-    Stranger,
+    Unauthenticated,
 }
 
 /// What came of looking for newer keys.
@@ -96,12 +80,12 @@ impl LiveSigningKeys {
         &self,
         fetcher: &impl FetchSigningKeys,
         tenant: TenantId,
-        asker: Asker,
+        requester: Requester,
         now: Timestamp,
         deadline: Instant,
     ) -> Fetched {
         let mut answers = self.answers.lock().await;
-        let may_ask_at_once = asker == Asker::KnowsClientState && self.limit.is_free(now);
+        let may_ask_at_once = requester == Requester::KnowsClientState && self.limit.is_free(now);
         if let Some(answer) = answers.get(&tenant)
             && !may_ask_at_once
             && now.duration_since(answer.asked_at).abs() < STANDS_FOR
@@ -142,7 +126,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::outside::CallFailed;
+    use crate::ports::CallFailed;
 
     const NOW: Timestamp = Timestamp::constant(1_764_000_000, 0);
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -177,12 +161,12 @@ mod tests {
         id.parse().unwrap()
     }
 
-    async fn fetch_for(asker: Asker, live: &LiveSigningKeys, entra: &Entra, id: &str, seconds: i64) -> Fetched {
-        live.fetch(entra, tenant(id), asker, at(seconds), Instant::now() + Duration::from_millis(500)).await
+    async fn fetch_for(requester: Requester, live: &LiveSigningKeys, entra: &Entra, id: &str, seconds: i64) -> Fetched {
+        live.fetch(entra, tenant(id), requester, at(seconds), Instant::now() + Duration::from_millis(500)).await
     }
 
     async fn fetch(live: &LiveSigningKeys, entra: &Entra, seconds: i64) -> Fetched {
-        fetch_for(Asker::KnowsClientState, live, entra, TENANT, seconds).await
+        fetch_for(Requester::KnowsClientState, live, entra, TENANT, seconds).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -207,7 +191,7 @@ mod tests {
             fetch(&live, &entra, second).await;
         }
         entra.down.set(true);
-        let other = fetch_for(Asker::KnowsClientState, &live, &entra, OTHER_TENANT, 5).await;
+        let other = fetch_for(Requester::KnowsClientState, &live, &entra, OTHER_TENANT, 5).await;
         assert_eq!((other, entra.asked.get()), (Fetched::Unreachable, 6));
         assert_eq!(fetch(&live, &entra, 6).await, Fetched::Now(keys(at(4))));
     }
@@ -232,12 +216,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_time_entra_is_not_asked_and_that_does_not_stand() {
-        for asker in [Asker::KnowsClientState, Asker::Stranger] {
+        for requester in [Requester::KnowsClientState, Requester::Unauthenticated] {
             let entra = Entra::default();
             let live = LiveSigningKeys::default();
             for (milliseconds, expected) in [(299, 0), (300, 1)] {
                 let deadline = Instant::now() + Duration::from_millis(milliseconds);
-                let fetched = live.fetch(&entra, tenant(TENANT), asker, NOW, deadline).await;
+                let fetched = live.fetch(&entra, tenant(TENANT), requester, NOW, deadline).await;
                 assert_eq!((fetched == Fetched::NotAsked, entra.asked.get()), (expected == 0, expected));
             }
             assert!(live.kept(tenant(TENANT), NOW).await.is_some());
@@ -249,17 +233,21 @@ mod tests {
         let entra = Entra::default();
         let live = LiveSigningKeys::default();
         for (seconds, asked_at, asked) in [(0, 0, 1), (1, 0, 1), (9, 0, 1), (10, 10, 2), (19, 10, 2)] {
-            let fetched = fetch_for(Asker::Stranger, &live, &entra, TENANT, seconds).await;
+            let fetched = fetch_for(Requester::Unauthenticated, &live, &entra, TENANT, seconds).await;
             assert_eq!((fetched, entra.asked.get()), (Fetched::Now(keys(at(asked_at))), asked), "after {seconds} s");
         }
         entra.down.set(true);
         for _ in 0..3 {
-            let fetched = fetch_for(Asker::Stranger, &live, &entra, OTHER_TENANT, 19).await;
+            let fetched = fetch_for(Requester::Unauthenticated, &live, &entra, OTHER_TENANT, 19).await;
             assert_eq!((fetched, entra.asked.get()), (Fetched::Unreachable, 3));
         }
         entra.down.set(false);
         for second in 19..24 {
-            assert_eq!(fetch(&live, &entra, second).await, Fetched::Now(keys(at(second))), "strangers use nothing up");
+            assert_eq!(
+                fetch(&live, &entra, second).await,
+                Fetched::Now(keys(at(second))),
+                "unauthenticated use nothing up"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use lambda_edge::metrics::{Metrics, Unit};
 use tokio::time::Instant;
 
-use crate::{keyring_cache::KeyringCache, outside::ReadKeyring};
+use crate::{keyring_cache::KeyringCache, ports::ReadKeyring};
 
 /// Opens a probe, and gives the line of metrics that says what came of it: `ProbesReceived`, or `ProbesRejected`. Its sender
 /// is told nothing, so that nobody can ask the receiver which key it has, or make it seem well. `KeyringFailures` is there,

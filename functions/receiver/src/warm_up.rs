@@ -15,7 +15,7 @@ const CALL: &[u8] = br#"{"id": "rehearsal", "callEventType": "callStarted", "eve
         "coordinates": {"latitude": "47.6396", "longitude": "-122.1281"}}}}"#;
 
 /// Makes the alert and its publication, and throws them away.
-pub fn rehearse(settings: &Settings, now: Timestamp) {
+pub fn render_once(settings: &Settings, now: Timestamp) {
     black_box(alert(settings, now).as_ref().map(Publication::of));
 }
 

@@ -3,15 +3,12 @@
 //! None of them may wait for ever: the caller gives each a deadline and drops the future then.
 
 use emergency_alert::{End, Start};
-use graph_notifications::TenantId;
+use graph_notifications::{SigningKeys, TenantId};
 use jiff::Timestamp;
 use lambda_edge::{event::BusEvent, publication::Publication};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{
-    dedup::{Content, Mark},
-    live_signing_keys::FetchedKeys,
-};
+use crate::mark::{Content, Mark};
 
 /// A call to the outside failed. The text is for the log: it holds no secret and no personal data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +35,22 @@ pub(crate) async fn by<T>(
 pub trait ReadKeyring {
     /// The secret's text as it is now.
     fn read_keyring(&self) -> impl Future<Output = Result<zeroize::Zeroizing<String>, CallFailed>>;
+}
+
+/// Entra's keys for one tenant, as it gave them out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedKeys {
+    /// The keys.
+    pub keys: SigningKeys,
+    /// Whether these are all. If not, Entra did not give out one of its documents, and a key that is missing may stand there.
+    pub complete: bool,
+}
+
+impl From<SigningKeys> for FetchedKeys {
+    /// All that there are.
+    fn from(keys: SigningKeys) -> Self {
+        Self { keys, complete: true }
+    }
 }
 
 /// Fetches a tenant's signing keys from Entra.
