@@ -15,10 +15,9 @@ use crate::document::{AlertDocument, SCHEMA_VERSION};
 use crate::email::Email;
 use crate::incident::Incident;
 use crate::inert::inert;
-use crate::location::Location;
-use crate::map_link::degrees;
+use crate::location::{Location, degrees};
 use crate::moment::{age_seconds, clock_as_of};
-use crate::notification::{Contradiction, Notification};
+use crate::notification::{Contradiction, DegradedReason, Notification};
 use crate::phone::{self, International};
 use crate::relation::{Difference, End, Relation};
 use crate::settings::Settings;
@@ -40,17 +39,6 @@ const DRILL: &str = "drill";
 
 /// The longest value in a sentence, in bytes.
 const MAX_VALUE_BYTES: usize = 400;
-
-/// Why an authentic notification says no more than that there was an emergency call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DegradedReason {
-    /// The notification carries no encrypted content.
-    NoEncryptedContent,
-    /// The content cannot be decrypted, or its integrity check fails.
-    Undecryptable,
-    /// The decrypted content is no JSON object.
-    Unparseable,
-}
 
 /// What the end of a call is to know of its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

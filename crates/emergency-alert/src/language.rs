@@ -1,6 +1,7 @@
 //! The languages of messages, and how each is written.
 
-use crate::settings::SettingsError;
+use thiserror::Error;
+
 use crate::sms_alphabet::{GSM7, SmsAlphabet, UCS2};
 
 /// A language that messages exist in.
@@ -18,6 +19,11 @@ pub enum Language {
     SimplifiedChinese,
 }
 
+/// Not a language that messages exist in.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the parameter Language must be en, es, fr or zh-Hans, but is {0:?}")]
+pub struct UnknownLanguage(pub String);
+
 impl Language {
     /// All of them, English first.
     pub const ALL: [Self; 4] = [Self::English, Self::Spanish, Self::French, Self::SimplifiedChinese];
@@ -26,12 +32,12 @@ impl Language {
     ///
     /// # Errors
     ///
-    /// [`SettingsError::Language`] for any other tag.
-    pub fn parse(tag: &str) -> Result<Self, SettingsError> {
+    /// Any other tag.
+    pub fn parse(tag: &str) -> Result<Self, UnknownLanguage> {
         Self::ALL
             .into_iter()
             .find(|language| language.tag().eq_ignore_ascii_case(tag.trim()))
-            .ok_or_else(|| SettingsError::Language(tag.to_owned()))
+            .ok_or_else(|| UnknownLanguage(tag.to_owned()))
     }
 
     /// Its BCP 47 tag, as the template parameter `Language` has it.
@@ -89,6 +95,6 @@ mod tests {
         for language in Language::ALL {
             assert_eq!(Language::parse(&format!(" {} ", language.tag().to_uppercase())), Ok(language));
         }
-        assert_eq!(Language::parse("zh"), Err(SettingsError::Language("zh".to_owned())));
+        assert_eq!(Language::parse("zh"), Err(UnknownLanguage("zh".to_owned())));
     }
 }

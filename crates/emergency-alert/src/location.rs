@@ -112,6 +112,13 @@ impl Location {
 }
 
 /// Shows nothing: a location is personal data and must not reach a log by accident.
+/// Degrees with five decimals, which are about a metre.
+pub(crate) fn degrees(value: f64) -> String {
+    let degrees = format!("{value:.5}");
+    // Nobody writes a negative zero.
+    if degrees == "-0.00000" { "0.00000".to_owned() } else { degrees }
+}
+
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Location").finish_non_exhaustive()

@@ -1,6 +1,8 @@
 //! Links from coordinates to a map.
 
-use crate::settings::SettingsError;
+use thiserror::Error;
+
+use crate::location::degrees;
 
 /// A link that shows a point on a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,14 +13,21 @@ const OPEN_STREET_MAP: &str = "https://www.openstreetmap.org/?mlat={latitude}&ml
 /// Longer links are cut by some mail programs.
 const MAX_LENGTH: usize = 200;
 
+/// No map, and not a link to one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the parameter MapLink must be OpenStreetMap, none, or an https address with {{latitude}} and {{longitude}}, but is {0:?}"
+)]
+pub struct UnusableMapLink(pub String);
+
 impl MapLink {
     /// Reads the template parameter `MapLink`: `OpenStreetMap` (also what an empty value means), `none`, or an https
     /// address in which `{latitude}` and `{longitude}` stand for degrees such as `47.63960` and `-122.12810`.
     ///
     /// # Errors
     ///
-    /// [`SettingsError::MapLink`] for anything else.
-    pub fn parse(value: &str) -> Result<Self, SettingsError> {
+    /// Anything else.
+    pub fn parse(value: &str) -> Result<Self, UnusableMapLink> {
         let value = value.trim();
         let usable = value.starts_with("https://")
             && value.len() <= MAX_LENGTH
@@ -29,7 +38,7 @@ impl MapLink {
             name if name.eq_ignore_ascii_case("OpenStreetMap") => Ok(Self::default()),
             name if name.eq_ignore_ascii_case("none") => Ok(Self(None)),
             _ if usable => Ok(Self(Some(value.to_owned()))),
-            _ => Err(SettingsError::MapLink(value.to_owned())),
+            _ => Err(UnusableMapLink(value.to_owned())),
         }
     }
 
@@ -47,13 +56,6 @@ impl Default for MapLink {
     }
 }
 
-/// Degrees with five decimals, which are about a metre.
-pub(crate) fn degrees(value: f64) -> String {
-    let degrees = format!("{value:.5}");
-    // Nobody writes a negative zero.
-    if degrees == "-0.00000" { "0.00000".to_owned() } else { degrees }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,7 +67,6 @@ mod tests {
             assert_eq!(MapLink::parse(value).unwrap().to(47.6396, -122.1281).as_deref(), Some(link), "{value}");
         }
         assert_eq!(MapLink::parse("none").unwrap().to(1.0, 2.0), None);
-        assert_eq!(degrees(-0.000_001), "0.00000");
     }
 
     #[test]
@@ -79,7 +80,7 @@ mod tests {
             "https://maps.example.com/\"{latitude},{longitude}",
             "bing",
         ] {
-            assert_eq!(MapLink::parse(wrong), Err(SettingsError::MapLink(wrong.to_owned())), "{wrong}");
+            assert_eq!(MapLink::parse(wrong), Err(UnusableMapLink(wrong.to_owned())), "{wrong}");
         }
     }
 }

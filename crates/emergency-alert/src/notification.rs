@@ -94,3 +94,14 @@ impl Contradiction {
         stated
     }
 }
+
+/// Why an authentic notification says no more than that there was an emergency call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DegradedReason {
+    /// The notification carries no encrypted content.
+    NoEncryptedContent,
+    /// The content cannot be decrypted, or its integrity check fails.
+    Undecryptable,
+    /// The decrypted content is no JSON object.
+    Unparseable,
+}

@@ -121,6 +121,16 @@ fn e164(number: &PhoneNumber) -> String {
     number.format().mode(Mode::E164).to_string()
 }
 
+/// The characters that are dialed: without a leading `tel:` and formatting.
+pub(crate) fn dialed(number: &str) -> String {
+    let number = clean(number);
+    let number = match number.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &number[4..],
+        _ => &number,
+    };
+    number.chars().filter(|c| !c.is_whitespace() && !"-().".contains(*c)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

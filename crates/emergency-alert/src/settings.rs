@@ -3,9 +3,9 @@
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::language::Language;
-use crate::map_link::MapLink;
-use crate::text::clean;
+use crate::language::{Language, UnknownLanguage};
+use crate::map_link::{MapLink, UnusableMapLink};
+use crate::phone::dialed;
 use crate::wording::Wording;
 
 /// How alerts are made and worded.
@@ -69,14 +69,12 @@ pub enum SettingsError {
     /// Not the name of a time zone.
     #[error("the parameter TimeZone must be an IANA time zone name such as America/New_York, but is {0:?}")]
     TimeZone(String),
-    /// Not a language that messages exist in.
-    #[error("the parameter Language must be en, es, fr or zh-Hans, but is {0:?}")]
-    Language(String),
-    /// No map, and not a link to one.
-    #[error(
-        "the parameter MapLink must be OpenStreetMap, none, or an https address with {{latitude}} and {{longitude}}, but is {0:?}"
-    )]
-    MapLink(String),
+    /// The language.
+    #[error(transparent)]
+    Language(#[from] UnknownLanguage),
+    /// The map.
+    #[error(transparent)]
+    MapLink(#[from] UnusableMapLink),
 }
 
 /// The numbers that make a call a test. A test is routed and marked as one, never suppressed.
@@ -95,7 +93,7 @@ impl TestNumbers {
     pub fn parse(list: &str) -> Result<Self, SettingsError> {
         let mut numbers = Vec::new();
         for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-            let number = dialled(entry);
+            let number = dialed(entry);
             if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || "+*#".contains(c)) {
                 return Err(SettingsError::NoNumber(entry.to_owned()));
             }
@@ -110,7 +108,7 @@ impl TestNumbers {
     /// Whether `number` is one of these, however either is formatted.
     #[must_use]
     pub fn contains(&self, number: &str) -> bool {
-        self.0.contains(&dialled(number))
+        self.0.contains(&dialed(number))
     }
 }
 
@@ -119,16 +117,6 @@ impl Default for TestNumbers {
     fn default() -> Self {
         Self(vec!["933".to_owned()])
     }
-}
-
-/// The characters that are dialled: without a leading `tel:` and formatting.
-pub(crate) fn dialled(number: &str) -> String {
-    let number = clean(number);
-    let number = match number.get(..4) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &number[4..],
-        _ => &number,
-    };
-    number.chars().filter(|c| !c.is_whitespace() && !"-().".contains(*c)).collect()
 }
 
 #[cfg(test)]

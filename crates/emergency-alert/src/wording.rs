@@ -10,12 +10,11 @@ use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use jiff::Zoned;
 use unic_langid::LanguageIdentifier;
 
-use crate::alert::DegradedReason;
 use crate::language::Language;
-use crate::map_link::degrees;
-use crate::notification::{Contradiction, MissingProof};
+use crate::location::degrees;
+use crate::notification::{Contradiction, DegradedReason, MissingProof};
+use crate::phone::dialed;
 use crate::relation::{Difference, Relation};
-use crate::settings::dialled;
 
 /// What an alert is about.
 #[derive(Clone, Copy)]
@@ -110,7 +109,7 @@ impl Wording {
         duration: fn(&Self, i64) -> String,
     ) -> String {
         // A word in the number's place could pass for a mark, as that of a test.
-        let number = number.filter(|number| !dialled(number).contains(char::is_alphabetic));
+        let number = number.filter(|number| !dialed(number).contains(char::is_alphabetic));
         let (kind, time, length) = match occasion {
             Occasion::Other(kind) => (kind, None, None),
             Occasion::StartedAndEnded(time) => (None, time, None),
