@@ -7,13 +7,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::address::Address;
-use crate::attributes::attributes;
 use crate::audience::Audience;
 use crate::call::{Caller, EmergencyCall};
-use crate::chat::Chat;
-use crate::document::{AlertDocument, SCHEMA_VERSION};
-use crate::email::Email;
-use crate::incident::Incident;
+use crate::facts::Facts;
 use crate::inert::inert;
 use crate::location::{Location, degrees};
 use crate::moment::{age_seconds, clock_as_of};
@@ -21,7 +17,6 @@ use crate::notification::{Contradiction, DegradedReason, Notification};
 use crate::phone::{self, International};
 use crate::relation::{Difference, End, Relation};
 use crate::settings::Settings;
-use crate::sms::sms;
 use crate::text::{Alphabet, CUT_MARK, clean, cut};
 use crate::wording::{Occasion, Wording};
 
@@ -37,6 +32,13 @@ const ENDED: &str = "callEnded";
 /// The event type of a drill.
 const DRILL: &str = "drill";
 
+/// The largest alert document, in bytes. Its place is in a JSON string inside an SNS message of 256 KiB, where
+/// escaping can double it.
+pub const MAX_JSON_BYTES: usize = 100_000;
+
+/// The room for texts that are made of the facts, escaped: each of their values is of bounded length.
+const MAX_DERIVED_BYTES: usize = 40_000;
+
 /// The longest value in a sentence, in bytes.
 const MAX_VALUE_BYTES: usize = 400;
 
@@ -49,10 +51,12 @@ pub struct Start {
     pub is_test: bool,
 }
 
-/// An alert, and how it reads as JSON, email, SMS and in a chat.
+/// An alert. How it reads as JSON, email, SMS and in a chat stands beside each of these.
 #[derive(Clone)]
 pub struct Alert {
-    document: AlertDocument,
+    facts: Facts,
+    /// The decrypted document as received, where there is room for it.
+    raw: Value,
     degraded: Option<DegradedReason>,
     /// Whether it is the start of a call whose end was told before.
     has_ended: bool,
@@ -75,7 +79,7 @@ impl Alert {
         let deduplication_key =
             json!(["call", notification.tenant_id, call.call_id, call.event_type, event_time, content]).to_string();
         let call_id = call.call_id.or_else(|| notification.call_id.clone());
-        let document = AlertDocument {
+        let facts = Facts {
             call_id,
             event_type: call.event_type,
             is_test,
@@ -84,11 +88,10 @@ impl Alert {
             age_seconds: call.occurred_at.map(|moment| age_seconds(moment, notification.received_at)),
             caller: call.caller,
             location: call.location,
-            raw: call.raw,
             audience: if is_test { Audience::Test } else { Audience::Alert },
-            ..empty_document(notification, settings)
+            ..facts_of(notification)
         };
-        Self::new(document, None, deduplication_key, settings)
+        Self::new(facts, call.raw, None, deduplication_key, settings)
     }
 
     /// The alert for an authentic notification whose details cannot be read.
@@ -102,10 +105,10 @@ impl Alert {
         notification: &Notification,
         settings: &Settings,
     ) -> Self {
-        let document = AlertDocument { degraded: true, ..empty_document(notification, settings) };
+        let facts = Facts { degraded: true, ..facts_of(notification) };
         // Nothing of the envelope: it is its sender's to choose.
         let deduplication_key = json!(["degraded", notification.tenant_id, fingerprint]).to_string();
-        Self::new(document, Some(reason), deduplication_key, settings)
+        Self::new(facts, Value::Null, Some(reason), deduplication_key, settings)
     }
 
     /// An alert that tests the way to its audience: nobody called. Where a call would have facts it says what would
@@ -114,7 +117,7 @@ impl Alert {
     pub fn drill(audience: Audience, notification: &Notification, settings: &Settings) -> Self {
         let Notification { tenant_id, call_id, received_at, .. } = notification;
         let say = |phrase| Some(settings.wording.say(phrase));
-        let document = AlertDocument {
+        let facts = Facts {
             event_type: Some(DRILL.to_owned()),
             is_test: true,
             is_drill: true,
@@ -132,60 +135,58 @@ impl Alert {
                 city: say("drill-city"),
                 ..Location::default()
             },
-            ..empty_document(notification, settings)
+            ..facts_of(notification)
         };
         let deduplication_key = json!(["drill", tenant_id, call_id, received_at.to_string()]).to_string();
-        Self::new(document, None, deduplication_key, settings)
+        Self::new(facts, Value::Null, None, deduplication_key, settings)
     }
 
     /// Gives a drill a city and a site, a street line, so that filters on them can be tried. Of no effect for other alerts.
     pub fn set_drill_place(&mut self, city: Option<&str>, site: Option<&str>) {
-        if !self.document.is_drill {
+        if !self.facts.is_drill {
             return;
         }
         let (city, street) = (city.map(ToOwned::to_owned), site.map(ToOwned::to_owned));
-        let Location { city: shown_city, street: shown_street, .. } = &mut self.document.location;
+        let Location { city: shown_city, street: shown_street, .. } = &mut self.facts.location;
         *shown_city = city.clone().or(shown_city.take());
         *shown_street = street.clone().or(shown_street.take());
-        self.document.drill_place = Location { street, city, ..Location::default() };
-        self.derive();
+        self.facts.drill_place = Location { street, city, ..Location::default() };
+        self.show_place();
     }
 
     fn new(
-        document: AlertDocument,
+        mut facts: Facts,
+        mut raw: Value,
         degraded: Option<DegradedReason>,
         deduplication_key: String,
         settings: &Settings,
     ) -> Self {
-        let document = document.bounded();
-        let number = document.caller.phone_number.as_deref();
-        let country = document.location.country_or_region.as_deref();
+        bound(&mut facts, &mut raw);
+        let number = facts.caller.phone_number.as_deref();
+        let country = facts.location.country_or_region.as_deref();
         let international_callback = number.and_then(|number| phone::international(number, country));
-        let settings = settings.clone();
+        facts.callback_number = international_callback.as_ref().map(|number| number.e164.clone());
         let mut alert = Self {
-            document,
+            facts,
+            raw,
             degraded,
             has_ended: false,
             ended_clock: None,
             deduplication_key,
             international_callback,
-            settings,
+            settings: settings.clone(),
         };
-        alert.derive();
+        alert.show_place();
         alert
     }
 
-    /// Fills in what follows from the rest of the document.
-    fn derive(&mut self) {
-        let location = &self.document.location;
-        let callback = self.international_callback().map(|number| number.e164.clone());
+    /// Puts the place on one line and on a map.
+    fn show_place(&mut self) {
+        let location = &self.facts.location;
         let map_url = location.point().and_then(|(latitude, longitude)| self.settings.map_link.to(latitude, longitude));
         let text = Address::new(location, clean, self.wording()).one_line();
-        self.document.callback_number = callback;
-        self.document.map_url = map_url;
-        self.document.location.text = text;
-        self.document.incident = Incident::of(self);
-        self.document.chat = Chat::of(self);
+        self.facts.map_url = map_url;
+        self.facts.location.text = text;
     }
 
     /// Tells an ended call how it started: when, and whether as a test, which its end may not say. Of no effect for other
@@ -194,43 +195,41 @@ impl Alert {
         if !self.is_end() {
             return;
         }
-        if let Some(ended_at) = self.document.occurred_at.filter(|ended_at| *ended_at >= start.at) {
-            self.document.started_at = Some(start.at);
-            self.document.duration_seconds = Some(age_seconds(start.at, ended_at));
+        if let Some(ended_at) = self.facts.occurred_at.filter(|ended_at| *ended_at >= start.at) {
+            self.facts.started_at = Some(start.at);
+            self.facts.duration_seconds = Some(age_seconds(start.at, ended_at));
         }
-        if self.document.number_dialed.is_none() && start.is_test {
-            self.document.is_test = true;
-            self.document.audience = Audience::Test;
+        if self.facts.number_dialed.is_none() && start.is_test {
+            self.facts.is_test = true;
+            self.facts.audience = Audience::Test;
         }
-        self.derive();
     }
 
     /// How the call started, if this is its start.
     #[must_use]
     pub fn start(&self) -> Option<Start> {
-        let started = self.document.event_type.as_deref() == Some(STARTED);
-        let at = self.document.occurred_at.filter(|_| started)?;
-        Some(Start { at, is_test: self.document.is_test })
+        let started = self.facts.event_type.as_deref() == Some(STARTED);
+        let at = self.facts.occurred_at.filter(|_| started)?;
+        Some(Start { at, is_test: self.facts.is_test })
     }
 
     /// Tells a start whose end was told before that the call has ended, so that it opens no incident. Of no effect for
     /// other events; a time before the start is not told.
     pub fn set_end(&mut self, end: End) {
-        if self.document.event_type.as_deref() != Some(STARTED) {
+        if self.facts.event_type.as_deref() != Some(STARTED) {
             return;
         }
         self.has_ended = true;
-        let started_at = self.document.occurred_at;
-        self.document.ended_at = Some(end.at).filter(|at| started_at.is_none_or(|started_at| started_at <= *at));
-        let received_at = self.document.received_at;
-        self.ended_clock = self.document.ended_at.map(|at| clock_as_of(received_at, at, self.time_zone()));
-        self.derive();
+        let started_at = self.facts.occurred_at;
+        self.facts.ended_at = Some(end.at).filter(|at| started_at.is_none_or(|started_at| started_at <= *at));
+        let received_at = self.facts.received_at;
+        self.ended_clock = self.facts.ended_at.map(|at| clock_as_of(received_at, at, self.time_zone()));
     }
 
     /// When the call ended, if this is its end and says so.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        let at = self.document.occurred_at.filter(|_| self.is_end())?;
+        let at = self.facts.occurred_at.filter(|_| self.is_end())?;
         Some(End { at })
     }
 
@@ -245,21 +244,20 @@ impl Alert {
             Relation::OtherReport => !verified,
         };
         if fits {
-            self.document.relation = relation;
-            self.derive();
+            self.facts.relation = relation;
         }
     }
 
     /// Whether this is the end of a call.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        self.document.event_type.as_deref() == Some(ENDED)
+        self.facts.event_type.as_deref() == Some(ENDED)
     }
 
     /// Whether both proofs of the sender are there.
     #[must_use]
     pub fn is_verified(&self) -> bool {
-        self.document.verified
+        self.facts.verified
     }
 
     /// Whether the call is over: this is its end, or its start that arrived later than its end.
@@ -272,16 +270,16 @@ impl Alert {
     /// call.
     #[must_use]
     pub fn call_key(&self) -> Option<String> {
-        let call_id = self.document.call_id.as_ref()?;
+        let call_id = self.facts.call_id.as_ref()?;
         let kind = if self.is_verified() { "call" } else { "unverified call" };
-        Some(json!([kind, self.document.tenant_id, call_id]).to_string())
+        Some(json!([kind, self.facts.tenant_id, call_id]).to_string())
     }
 
     /// Equal for two alerts that tell the same place: a JSON array, the same for all that tell none. It may contain
     /// personal data, so only a digest of it is fit for storing.
     #[must_use]
     pub fn place_key(&self) -> String {
-        let location = &self.document.location;
+        let location = &self.facts.location;
         let point = location.point().map(|(latitude, longitude)| [degrees(latitude), degrees(longitude)]);
         let parts = location.parts().map(told);
         json!(["place", parts, point]).to_string()
@@ -291,53 +289,32 @@ impl Alert {
     /// personal data, so only a digest of it is fit for storing.
     #[must_use]
     pub fn caller_key(&self) -> String {
-        let Caller { display_name, upn, phone_number } = &self.document.caller;
+        let Caller { display_name, upn, phone_number } = &self.facts.caller;
         let parts = [display_name, upn, phone_number].map(|part| told(part.as_deref()));
         json!(["caller", parts]).to_string()
     }
 
-    /// The alert document.
+    /// What the alert tells.
     #[must_use]
-    pub fn document(&self) -> &AlertDocument {
-        &self.document
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    /// The alert document as JSON, at most [`MAX_JSON_BYTES`](crate::MAX_JSON_BYTES) long.
-    #[must_use]
-    pub fn json(&self) -> String {
-        self.document.json()
-    }
-
-    /// The alert as an email in plain text.
-    #[must_use]
-    pub fn email(&self) -> Email {
-        Email::new(self)
-    }
-
-    /// The alert as a text message: one part where callback number, street and floor fit, else at most three. In the GSM
-    /// 7-bit alphabet with 160 characters in one part, in Chinese in UCS-2 with 70; see
-    /// [`sms_parts`](crate::sms_parts).
-    #[must_use]
-    pub fn sms(&self) -> String {
-        sms(self)
-    }
-
-    /// Names and values for message attributes: at most ten, no value empty, each at most 256 bytes long.
-    #[must_use]
-    pub fn attributes(&self) -> Vec<(&'static str, String)> {
-        attributes(&self.document)
+    /// The decrypted document as received; null where there is none, and where there is no room for it.
+    pub(crate) fn raw(&self) -> &Value {
+        &self.raw
     }
 
     /// Which topic the alert belongs to.
     #[must_use]
     pub fn audience(&self) -> Audience {
-        self.document.audience
+        self.facts.audience
     }
 
     /// Whether this is a test: the number dialled is a test number, or nobody called at all.
     #[must_use]
     pub fn is_test(&self) -> bool {
-        self.document.is_test
+        self.facts.is_test
     }
 
     /// Why the details are missing, if they are.
@@ -355,12 +332,12 @@ impl Alert {
 
     /// What the alert is about.
     pub(crate) fn occasion(&self) -> Occasion<'_> {
-        match (self.degraded, self.document.event_type.as_deref()) {
+        match (self.degraded, self.facts.event_type.as_deref()) {
             (Some(_), _) => Occasion::Unreadable,
-            _ if self.document.is_drill => Occasion::Drill,
+            _ if self.facts.is_drill => Occasion::Drill,
             (None, Some(STARTED)) if self.has_ended => Occasion::StartedAndEnded(self.ended_clock.as_deref()),
             (None, Some(STARTED)) => Occasion::Started,
-            (None, Some(ENDED)) => Occasion::Ended(self.document.duration_seconds),
+            (None, Some(ENDED)) => Occasion::Ended(self.facts.duration_seconds),
             (None, kind) => Occasion::Other(kind),
         }
     }
@@ -368,18 +345,18 @@ impl Alert {
     /// What happened, as a sentence with values in `alphabet`.
     pub(crate) fn headline(&self, alphabet: Alphabet) -> String {
         let value = |text: &str| cut(&inert(&alphabet(text)), MAX_VALUE_BYTES, CUT_MARK);
-        let number = self.document.number_dialed.as_deref().map(value).filter(|number| !number.is_empty());
-        let kind = self.document.event_type.as_deref().map(value).filter(|kind| !kind.is_empty());
+        let number = self.facts.number_dialed.as_deref().map(value).filter(|number| !number.is_empty());
+        let kind = self.facts.event_type.as_deref().map(value).filter(|kind| !kind.is_empty());
         let occasion = match self.occasion() {
             Occasion::Other(_) => Occasion::Other(kind.as_deref()),
             occasion => occasion,
         };
-        self.wording().headline(occasion, number.as_deref(), &value(&self.document.policy_name))
+        self.wording().headline(occasion, number.as_deref(), &value(&self.facts.policy_name))
     }
 
     /// What to do about a call that is not verified, in few words. A test asks nobody to act.
     pub(crate) fn confirmation(&self) -> Option<String> {
-        let asks = !self.is_verified() && !self.document.is_test;
+        let asks = !self.is_verified() && !self.facts.is_test;
         asks.then(|| self.wording().say("confirm"))
     }
 
@@ -390,12 +367,12 @@ impl Alert {
 
     /// The age of the event, in seconds, where it is late.
     pub(crate) fn lateness(&self) -> Option<i64> {
-        self.document.age_seconds.filter(|age| *age > LATE_SECONDS)
+        self.facts.age_seconds.filter(|age| *age > LATE_SECONDS)
     }
 
     /// The policy, named as such, in `alphabet`; where a location is missing, often the only hint of the building.
     pub(crate) fn policy(&self, alphabet: Alphabet, wording: &Wording) -> Option<String> {
-        let name = inert(&alphabet(&self.document.policy_name));
+        let name = inert(&alphabet(&self.facts.policy_name));
         (!name.is_empty()).then(|| wording.under_policy(&name))
     }
 
@@ -418,17 +395,13 @@ impl Alert {
 /// Shows nothing personal.
 impl fmt::Debug for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Alert")
-            .field("document", &self.document)
-            .field("degraded", &self.degraded)
-            .finish_non_exhaustive()
+        f.debug_struct("Alert").field("facts", &self.facts).field("degraded", &self.degraded).finish_non_exhaustive()
     }
 }
 
 /// What the envelope says, and nothing else.
-fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocument {
-    AlertDocument {
-        schema_version: SCHEMA_VERSION,
+fn facts_of(notification: &Notification) -> Facts {
+    Facts {
         call_id: notification.call_id.clone(),
         event_type: None,
         is_test: false,
@@ -454,10 +427,25 @@ fn empty_document(notification: &Notification, settings: &Settings) -> AlertDocu
         caller: Caller::default(),
         location: Location::default(),
         drill_place: Location::default(),
-        incident: Incident::unknown(),
-        chat: Chat::default(),
-        language: settings.language().tag(),
-        raw: Value::Null,
+    }
+}
+
+/// Keeps to [`MAX_JSON_BYTES`] with room for what is derived: first without `raw`, which says everything twice; if that is not
+/// enough, with the texts cut.
+fn bound(facts: &mut Facts, raw: &mut Value) {
+    let length = |facts: &Facts, raw: &Value| {
+        let of_facts = serde_json::to_string(facts).expect("strings, numbers and JSON values always serialise").len();
+        of_facts + raw.to_string().len()
+    };
+    let mut longest = MAX_JSON_BYTES;
+    while length(facts, raw) > MAX_JSON_BYTES - MAX_DERIVED_BYTES {
+        facts.truncated = true;
+        if raw.is_null() {
+            // Escaping may lengthen a text sixfold, so the right length is found by trying.
+            longest /= 2;
+            facts.cut_texts(longest);
+        }
+        *raw = Value::Null;
     }
 }
 

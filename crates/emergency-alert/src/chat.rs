@@ -33,44 +33,45 @@ pub struct Chat {
     pub description: String,
 }
 
-impl Chat {
-    /// The message for an alert.
-    pub(crate) fn of(alert: &Alert) -> Self {
-        let description = lines(alert).into_iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n");
-        Self {
+impl Alert {
+    /// The alert as a message in a chat.
+    #[must_use]
+    pub fn chat(&self) -> Chat {
+        let description = lines(self).into_iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n");
+        Chat {
             text_type: "client-markdown",
-            title: summary(alert, alert.wording(), text, MAX_TITLE_BYTES, CUT_MARK),
+            title: summary(self, self.wording(), text, MAX_TITLE_BYTES, CUT_MARK),
             description: cut(&description, MAX_DESCRIPTION_BYTES, CUT_MARK),
         }
     }
 }
 
 fn lines(alert: &Alert) -> Vec<String> {
-    let (document, wording) = (alert.document(), alert.wording());
-    let address = Address::new(&document.location, text, wording);
-    let number = value(document.number_dialed.as_ref());
+    let (facts, wording) = (alert.facts(), alert.wording());
+    let address = Address::new(&facts.location, text, wording);
+    let number = value(facts.number_dialed.as_ref());
     let labelled = |label: &str, value: Option<String>| value.map(|value| wording.labelled(label, &value));
     let mut lines = vec![format!("{}{}", tags(alert, wording), alert.headline(text))];
     if alert.degraded_reason().is_none() {
         lines.push(callback(alert));
     }
-    lines.extend(labelled("label-caller", value(document.caller.display_name.as_ref())));
-    lines.extend(labelled("label-account", written(document.caller.upn.as_ref(), account)));
+    lines.extend(labelled("label-caller", value(facts.caller.display_name.as_ref())));
+    lines.extend(labelled("label-account", written(facts.caller.upn.as_ref(), account)));
     lines.extend(labelled("label-location", address.one_line()));
-    lines.extend(document.map_url.clone());
-    if let Some(occurred) = document.occurred_at {
+    lines.extend(facts.map_url.clone());
+    if let Some(occurred) = facts.occurred_at {
         let (moment, _) = moment::in_zone(occurred, alert.time_zone());
         lines.push(wording.labelled("label-time", &wording.moment(&moment)));
     }
     lines.extend(warnings(alert, wording, &address, number.as_deref()));
-    lines.extend(labelled("label-policy", value(Some(&document.policy_name))));
-    lines.extend(labelled("label-call", value(document.call_id.as_ref())));
+    lines.extend(labelled("label-policy", value(Some(&facts.policy_name))));
+    lines.extend(labelled("label-call", value(facts.call_id.as_ref())));
     lines
 }
 
 fn callback(alert: &Alert) -> String {
     let wording = alert.wording();
-    let Some(number) = number(alert.document().caller.phone_number.as_ref()) else {
+    let Some(number) = number(alert.facts().caller.phone_number.as_ref()) else {
         return wording.say("no-callback");
     };
     let shown =

@@ -9,9 +9,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::address::Address;
-use crate::alert::Alert;
-use crate::attributes::{attributes, flag};
-use crate::document::{AlertDocument, MAX_JSON_BYTES, SCHEMA_VERSION};
+use crate::alert::{Alert, MAX_JSON_BYTES};
+use crate::attributes::flag;
+use crate::document::{AlertDocument, SCHEMA_VERSION};
 use crate::email::{Email, INDENT, MAX_SUBJECT, Page};
 use crate::inert::{account, inert};
 use crate::moment;
@@ -67,17 +67,17 @@ pub struct Combined<'a> {
 /// What machines get.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CombinedDocument {
+struct CombinedDocument<'a> {
     schema_version: &'static str,
     event_type: &'static str,
     verified: bool,
     is_test: bool,
     /// The alerts for which there is no room.
     omitted: usize,
-    alerts: Vec<AlertDocument>,
+    alerts: Vec<AlertDocument<'a>>,
 }
 
-impl CombinedDocument {
+impl CombinedDocument<'_> {
     fn json(&self) -> String {
         serde_json::to_string(self).expect("strings, numbers and JSON values always serialise")
     }
@@ -95,7 +95,7 @@ impl<'a> Combined<'a> {
     /// them as there is room for.
     #[must_use]
     pub fn json(&self) -> String {
-        let told: Vec<AlertDocument> = self.alerts.iter().map(|alert| alert.document().clone().without_raw()).collect();
+        let told: Vec<AlertDocument<'_>> = self.alerts.iter().map(|alert| alert.document().without_raw()).collect();
         // The shortest first: an alert of huge texts must not hide the others.
         let mut by_length: Vec<(usize, usize)> = told.iter().map(|told| told.json().len() + 1).zip(0..).collect();
         by_length.sort_unstable();
@@ -107,7 +107,7 @@ impl<'a> Combined<'a> {
         });
         let fitting: HashSet<usize> = fits.map(|(_, index)| index).collect();
         let alerts = told.into_iter().enumerate().filter(|(index, _)| fitting.contains(index));
-        let alerts: Vec<AlertDocument> = alerts.map(|(_, told)| told).collect();
+        let alerts: Vec<AlertDocument<'_>> = alerts.map(|(_, told)| told).collect();
         let document = CombinedDocument {
             schema_version: SCHEMA_VERSION,
             event_type: EVENT_TYPE,
@@ -156,24 +156,24 @@ impl<'a> Combined<'a> {
     }
 
     fn call(&self, page: &mut Page<'_>, number: usize, alert: &Alert) {
-        let (document, wording) = (alert.document(), &self.wording);
+        let (facts, wording) = (alert.facts(), &self.wording);
         let value = |text: Option<&String>| written(text, clean, inert, MAX_VALUE_BYTES);
         let tags = tags(alert, wording);
         page.wrapped(&format!("{number}. {tags}{}", alert.short_headline(wording, clean)), "", INDENT);
         page.missing(alert.missing_phrase());
-        page.labelled("label-caller", value(document.caller.display_name.as_ref()));
-        if let upn @ Some(_) = written(document.caller.upn.as_ref(), clean, account, MAX_VALUE_BYTES) {
+        page.labelled("label-caller", value(facts.caller.display_name.as_ref()));
+        if let upn @ Some(_) = written(facts.caller.upn.as_ref(), clean, account, MAX_VALUE_BYTES) {
             page.labelled("label-account", upn);
         }
-        page.unbroken("label-callback", value(document.caller.phone_number.as_ref()));
-        page.labelled("label-dialled", value(document.number_dialed.as_ref()));
-        let address = Address::new(&document.location, clean, wording);
+        page.unbroken("label-callback", value(facts.caller.phone_number.as_ref()));
+        page.labelled("label-dialled", value(facts.number_dialed.as_ref()));
+        let address = Address::new(&facts.location, clean, wording);
         let place = address.one_line();
         if place.is_none() {
-            page.labelled("label-policy", value(Some(&document.policy_name)));
+            page.labelled("label-policy", value(Some(&facts.policy_name)));
         }
         page.labelled("label-location", place.map(|place| cut(&place, MAX_PLACE_BYTES, CUT_MARK)));
-        let moment = document.occurred_at.map(|at| wording.moment(&moment::in_zone(at, alert.time_zone()).0));
+        let moment = facts.occurred_at.map(|at| wording.moment(&moment::in_zone(at, alert.time_zone()).0));
         page.labelled("label-time", moment);
     }
 
@@ -211,7 +211,7 @@ impl<'a> Combined<'a> {
     /// are longer: a filter that lets the missing one through must not lose that alert for the sake of the others.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, Vec<String>)> {
-        let degraded = self.alerts.iter().any(|alert| alert.document().degraded);
+        let degraded = self.alerts.iter().any(|alert| alert.facts().degraded);
         let mut all: Vec<(&'static str, Vec<String>)> = vec![
             ("eventType", vec![EVENT_TYPE.to_owned()]),
             ("verified", vec![flag(false).to_owned()]),
@@ -219,7 +219,7 @@ impl<'a> Combined<'a> {
             ("degraded", vec![flag(degraded).to_owned()]),
         ];
         let of_alerts: Vec<HashMap<&str, String>> =
-            self.alerts.iter().map(|alert| attributes(alert.document()).into_iter().collect()).collect();
+            self.alerts.iter().map(|alert| alert.attributes().into_iter().collect()).collect();
         for (name, always_there) in
             [("policyName", true), ("tenantId", true), ("numberDialed", false), ("city", false), ("site", false)]
         {
@@ -256,13 +256,13 @@ impl<'a> Combined<'a> {
 
 /// Where a call was made, or that nobody knows.
 fn place(alert: &Alert, alphabet: Alphabet, wording: &Wording) -> String {
-    let place = Address::new(&alert.document().location, alphabet, wording).shortest().join(", ");
+    let place = Address::new(&alert.facts().location, alphabet, wording).shortest().join(", ");
     if place.is_empty() { wording.say("no-location") } else { place }
 }
 
 /// What happened, who called, where, and which number to call back.
 fn call_in_few_words(alert: &Alert, alphabet: Alphabet, wording: &Wording) -> String {
-    let caller = &alert.document().caller;
+    let caller = &alert.facts().caller;
     let name = written(caller.display_name.as_ref(), alphabet, inert, MAX_NAME)
         .or_else(|| written(caller.upn.as_ref(), alphabet, account, MAX_NAME));
     let number = written(caller.phone_number.as_ref(), alphabet, inert, MAX_NUMBER);

@@ -2,19 +2,13 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 
-use jiff::Timestamp;
-
-use crate::audience::Audience;
-use crate::call::Caller;
+use crate::alert::Alert;
 use crate::chat::Chat;
+use crate::facts::Facts;
 use crate::incident::Incident;
-use crate::location::Location;
-use crate::notification::{Contradiction, MissingProof};
-use crate::relation::Relation;
-use crate::text::cut;
 
 /// The version of the alert document. Versions with the same major number only add members.
 pub const SCHEMA_VERSION: &str = "1.2";
@@ -22,147 +16,61 @@ pub const SCHEMA_VERSION: &str = "1.2";
 /// The JSON Schema (2020-12) of the alert document.
 pub const ALERT_SCHEMA: &str = include_str!("../schema/alert-1.2.json");
 
-/// The largest alert document, in bytes. Its place is in a JSON string inside an SNS message of 256 KiB, where
-/// escaping can double it.
-pub const MAX_JSON_BYTES: usize = 100_000;
-
-/// The room for texts that are made of the document, escaped: each of their values is of bounded length.
-const MAX_DERIVED_BYTES: usize = 40_000;
-
-/// What an alert says, for machines. Serialised, absent values are null, never missing.
-#[derive(Clone, PartialEq, Serialize)]
+/// What an alert says, for machines.
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "the members are those of the JSON document")]
-pub struct AlertDocument {
+pub struct AlertDocument<'a> {
     /// [`SCHEMA_VERSION`]
     pub schema_version: &'static str,
-    /// The id of the call event.
-    pub call_id: Option<String>,
-    /// `callStarted`, `callEnded`, or what else Graph sent.
-    pub event_type: Option<String>,
-    /// Whether this is a test: the number dialled is a test number, or it is a drill.
-    pub is_test: bool,
-    /// Whether nobody called at all.
-    pub is_drill: bool,
-    /// Which topic the alert belongs to.
-    pub audience: Audience,
-    /// Whether both proofs of the sender are there.
-    pub verified: bool,
-    /// The proof that is not there.
-    pub missing_proof: Option<MissingProof>,
-    /// What the notification states although its proof says otherwise; cleaned and cut.
-    pub contradictions: Vec<Contradiction>,
-    /// How it relates to what was told of the same event before: `relation`, `newPlace` and `newCaller`.
+    /// The facts, as members of the document itself.
     #[serde(flatten)]
-    pub relation: Relation,
-    /// Whether the details of the call could not be read.
-    pub degraded: bool,
-    /// Whether texts were cut or `raw` was left out to keep to [`MAX_JSON_BYTES`].
-    pub truncated: bool,
-    /// The emergency calling policy under which the call was made.
-    pub policy_name: String,
-    /// The tenant in which the call was made.
-    pub tenant_id: String,
-    /// The emergency number dialled, as sent.
-    pub number_dialed: Option<String>,
-    /// When the event happened; serialised as RFC 3339 in UTC.
-    #[serde(serialize_with = "optional_rfc3339")]
-    pub occurred_at: Option<Timestamp>,
-    /// When the notification arrived; serialised as RFC 3339 in UTC.
-    #[serde(serialize_with = "rfc3339")]
-    pub received_at: Timestamp,
-    /// Whole seconds between the two; negative when the clocks disagree.
-    pub age_seconds: Option<i64>,
-    /// When an ended call started, where that was seen.
-    #[serde(serialize_with = "optional_rfc3339")]
-    pub started_at: Option<Timestamp>,
-    /// The length of an ended call, where its start was seen.
-    pub duration_seconds: Option<i64>,
-    /// When the call ended, where its start arrives later than its end.
-    #[serde(serialize_with = "optional_rfc3339")]
-    pub ended_at: Option<Timestamp>,
-    /// The number to call back in E.164, where it can be derived.
-    pub callback_number: Option<String>,
-    /// A link that shows the coordinates on a map.
-    pub map_url: Option<String>,
-    /// Who called.
-    pub caller: Caller,
-    /// Where the caller is, or is registered to be.
-    pub location: Location,
-    /// Of a drill, the parts of its place that were asked for: only these are attributes.
-    #[serde(skip)]
-    pub(crate) drill_place: Location,
+    pub facts: &'a Facts,
     /// The alert for tools that page people.
     pub incident: Incident,
     /// The alert for a chat.
     pub chat: Chat,
     /// The language of the texts in the document.
     pub language: &'static str,
-    /// The whole decrypted document as received.
-    pub raw: Value,
+    /// The whole decrypted document as received; null where there is none, and where there is no room for it.
+    pub raw: &'a Value,
 }
 
-impl AlertDocument {
-    /// The document as JSON. It is at most [`MAX_JSON_BYTES`] long once it is [`AlertDocument::bounded`].
+/// Shows nothing personal.
+impl fmt::Debug for AlertDocument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertDocument").field("facts", self.facts).finish_non_exhaustive()
+    }
+}
+
+impl AlertDocument<'_> {
+    /// The document as JSON.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).expect("strings, numbers and JSON values always serialise")
     }
 
-    /// The same, within [`MAX_JSON_BYTES`]: first without `raw`, which says everything twice; if that is not enough,
-    /// with its texts cut. It leaves room for what is derived from the document.
-    pub(crate) fn bounded(mut self) -> Self {
-        let mut longest = MAX_JSON_BYTES;
-        while self.json().len() > MAX_JSON_BYTES - MAX_DERIVED_BYTES {
-            self.truncated = true;
-            if self.raw.is_null() {
-                // Escaping may lengthen a text sixfold, so the right length is found by trying.
-                longest /= 2;
-                self.cut_texts(longest);
-            }
-            self.raw = Value::Null;
-        }
-        self
-    }
-
     /// The same without the decrypted document.
-    pub(crate) fn without_raw(mut self) -> Self {
-        self.raw = Value::Null;
-        self
+    pub(crate) fn without_raw(self) -> Self {
+        Self { raw: &Value::Null, ..self }
     }
+}
 
-    fn cut_texts(&mut self, longest: usize) {
-        let Caller { display_name, upn, phone_number } = &mut self.caller;
-        let own = [&mut self.call_id, &mut self.event_type, &mut self.number_dialed, display_name, upn, phone_number];
-        for text in own.into_iter().chain(self.location.texts_mut()).flatten() {
-            *text = cut(text, longest, "");
+impl Alert {
+    /// The alert document.
+    #[must_use]
+    pub fn document(&self) -> AlertDocument<'_> {
+        AlertDocument {
+            schema_version: SCHEMA_VERSION,
+            facts: self.facts(),
+            incident: self.incident(),
+            chat: self.chat(),
+            language: self.wording().language().tag(),
+            raw: self.raw(),
         }
-        for text in [&mut self.policy_name, &mut self.tenant_id] {
-            *text = cut(text, longest, "");
-        }
     }
-}
 
-/// Shows nothing personal.
-impl fmt::Debug for AlertDocument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AlertDocument")
-            .field("call_id", &self.call_id)
-            .field("event_type", &self.event_type)
-            .field("is_test", &self.is_test)
-            .field("verified", &self.verified)
-            .field("degraded", &self.degraded)
-            .finish_non_exhaustive()
-    }
-}
-
-fn rfc3339<S: Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(moment)
-}
-
-#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
-fn optional_rfc3339<S: Serializer>(moment: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match moment {
-        Some(moment) => serializer.collect_str(moment),
-        None => serializer.serialize_none(),
+    /// The alert document as JSON, at most [`MAX_JSON_BYTES`](crate::MAX_JSON_BYTES) long.
+    #[must_use]
+    pub fn json(&self) -> String {
+        self.document().json()
     }
 }

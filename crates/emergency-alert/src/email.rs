@@ -33,17 +33,19 @@ pub struct Email {
     pub body: String,
 }
 
-impl Email {
-    pub(crate) fn new(alert: &Alert) -> Self {
-        let subject = summary(alert, &alert.wording().in_ascii(), ascii, MAX_SUBJECT, "...");
-        Self { subject, body: body(alert) }
+impl Alert {
+    /// The alert as an email in plain text.
+    #[must_use]
+    pub fn email(&self) -> Email {
+        let subject = summary(self, &self.wording().in_ascii(), ascii, MAX_SUBJECT, "...");
+        Email { subject, body: body(self) }
     }
 }
 
 /// What happened; who; where; when; what to beware of; what it belongs to.
 fn body(alert: &Alert) -> String {
     let mut page = Page::new(alert.wording());
-    if alert.document().is_drill {
+    if alert.facts().is_drill {
         page.mark = format!("{} | ", alert.wording().say("tag-drill"));
     }
     page.missing(alert.missing_phrase());
@@ -52,16 +54,16 @@ fn body(alert: &Alert) -> String {
     page.blank();
     caller(&mut page, alert);
     page.blank();
-    let address = Address::new(&alert.document().location, clean, alert.wording());
+    let address = Address::new(&alert.facts().location, clean, alert.wording());
     location(&mut page, alert, &address);
     page.blank();
     time(&mut page, alert);
-    let number = value(alert.document().number_dialed.as_ref());
+    let number = value(alert.facts().number_dialed.as_ref());
     for warning in warnings(alert, alert.wording(), &address, number.as_deref()) {
         page.blank();
         page.paragraph(&warning);
     }
-    if !address.is_empty() && !alert.document().is_drill {
+    if !address.is_empty() && !alert.facts().is_drill {
         page.blank();
         page.paragraph(&alert.wording().say("registered-location"));
     }
@@ -71,17 +73,17 @@ fn body(alert: &Alert) -> String {
 }
 
 fn caller(page: &mut Page<'_>, alert: &Alert) {
-    let document = alert.document();
-    page.labelled("label-caller", value(document.caller.display_name.as_ref()));
-    if let upn @ Some(_) = written(document.caller.upn.as_ref(), account) {
+    let facts = alert.facts();
+    page.labelled("label-caller", value(facts.caller.display_name.as_ref()));
+    if let upn @ Some(_) = written(facts.caller.upn.as_ref(), account) {
         page.labelled("label-account", upn);
     }
-    page.unbroken("label-callback", value(document.caller.phone_number.as_ref()));
+    page.unbroken("label-callback", value(facts.caller.phone_number.as_ref()));
     if let Some(international) = alert.international_callback() {
         page.unbroken("label-international", Some(international.shown.clone()));
     }
-    if !document.is_drill {
-        page.labelled("label-dialled", value(document.number_dialed.as_ref()));
+    if !facts.is_drill {
+        page.labelled("label-dialled", value(facts.number_dialed.as_ref()));
     }
 }
 
@@ -95,19 +97,19 @@ fn location(page: &mut Page<'_>, alert: &Alert, address: &Address) {
             page.under(line);
         }
     }
-    if alert.document().is_drill {
+    if alert.facts().is_drill {
         return;
     }
     page.labelled("label-coordinates", address.coordinates.clone());
-    if let Some(link) = &alert.document().map_url {
+    if let Some(link) = &alert.facts().map_url {
         page.line(&format!("{INDENT}{link}"));
     }
 }
 
 /// The clock on the reader's wall first, then UTC.
 fn time(page: &mut Page<'_>, alert: &Alert) {
-    let (document, wording) = (alert.document(), alert.wording());
-    let Some(occurred) = document.occurred_at else {
+    let (facts, wording) = (alert.facts(), alert.wording());
+    let Some(occurred) = facts.occurred_at else {
         page.labelled("label-time", None);
         return;
     };
@@ -115,30 +117,30 @@ fn time(page: &mut Page<'_>, alert: &Alert) {
     let zone = zone.map(|name| format!(" ({name})")).unwrap_or_default();
     page.labelled("label-time", Some(format!("{}{zone}", wording.moment(&local))));
     page.under(&moment::utc(occurred));
-    if let Some(age) = document.age_seconds {
+    if let Some(age) = facts.age_seconds {
         page.under(&wording.age(age));
     }
-    if let (Some(started), Some(length)) = (document.started_at, document.duration_seconds) {
+    if let (Some(started), Some(length)) = (facts.started_at, facts.duration_seconds) {
         page.labelled("label-started", Some(wording.moment(&moment::in_zone(started, alert.time_zone()).0)));
         page.under(&moment::utc(started));
         page.labelled("label-duration", Some(wording.duration(length)));
     }
-    if let Some(ended) = document.ended_at {
+    if let Some(ended) = facts.ended_at {
         page.labelled("label-ended", Some(wording.moment(&moment::in_zone(ended, alert.time_zone()).0)));
         page.under(&moment::utc(ended));
     }
 }
 
 fn origin(page: &mut Page<'_>, alert: &Alert) {
-    let document = alert.document();
-    page.labelled("label-received", Some(moment::utc(document.received_at)));
-    page.labelled("label-policy", value(Some(&document.policy_name)));
-    page.labelled("label-tenant", value(Some(&document.tenant_id)));
-    page.labelled("label-call", value(document.call_id.as_ref()));
-    if let Some(missing) = document.missing_proof {
+    let facts = alert.facts();
+    page.labelled("label-received", Some(moment::utc(facts.received_at)));
+    page.labelled("label-policy", value(Some(&facts.policy_name)));
+    page.labelled("label-tenant", value(Some(&facts.tenant_id)));
+    page.labelled("label-call", value(facts.call_id.as_ref()));
+    if let Some(missing) = facts.missing_proof {
         page.paragraph(&alert.wording().missing_proof(missing));
     }
-    for contradiction in &document.contradictions {
+    for contradiction in &facts.contradictions {
         let stated = inert(&clean(contradiction.stated()));
         page.wrapped(&alert.wording().contradiction(contradiction, &stated), "", INDENT);
     }

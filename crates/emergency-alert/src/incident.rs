@@ -53,22 +53,17 @@ pub enum Severity {
     Info,
 }
 
-impl Incident {
-    /// The incident of an alert.
-    pub(crate) fn of(alert: &Alert) -> Self {
-        let document = alert.document();
-        let quiet = document.is_test || alert.is_over();
-        Self {
-            action: if alert.is_over() { Action::Resolve } else { Action::Trigger },
-            key: key(alert),
+impl Alert {
+    /// The alert for tools that page people.
+    #[must_use]
+    pub fn incident(&self) -> Incident {
+        let quiet = self.is_test() || self.is_over();
+        Incident {
+            action: if self.is_over() { Action::Resolve } else { Action::Trigger },
+            key: key(self),
             severity: if quiet { Severity::Info } else { Severity::Critical },
-            summary: line(alert),
+            summary: line(self),
         }
-    }
-
-    /// Before it is known.
-    pub(crate) fn unknown() -> Self {
-        Self { action: Action::Trigger, key: String::new(), severity: Severity::Critical, summary: String::new() }
     }
 }
 
@@ -78,7 +73,7 @@ const UNVERIFIED: &str = "unverified ";
 /// The id of the call, marked where the alert is not verified: an unverified event must neither join nor resolve the
 /// incident of a verified one. Where the id cannot be written so, or there is none, a fingerprint keeps incidents apart.
 fn key(alert: &Alert) -> String {
-    let id = alert.document().call_id.clone().unwrap_or_default();
+    let id = alert.facts().call_id.clone().unwrap_or_default();
     let mark = if alert.is_verified() { "" } else { UNVERIFIED };
     let room = MAX_KEY_BYTES - mark.len();
     let shown = cut(&plain(&id), room, "");
@@ -102,7 +97,7 @@ fn fingerprint(text: &str) -> String {
 fn line(alert: &Alert) -> String {
     let wording = alert.wording();
     let line = summary(alert, wording, plain, MAX_SUMMARY_BYTES, CUT_MARK);
-    let number = alert.document().caller.phone_number.as_ref();
+    let number = alert.facts().caller.phone_number.as_ref();
     let number = number
         .map(|number| cut(&inert(&plain(number)), MAX_NUMBER_BYTES, CUT_MARK))
         .filter(|number| !number.is_empty());

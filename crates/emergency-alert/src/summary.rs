@@ -17,10 +17,10 @@ const MAX_NAME_BYTES: usize = 30;
 pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet, max: usize, mark: &str) -> String {
     let headline = alert.short_headline(wording, alphabet);
     // There is nobody and no place in a drill, nor in a call that cannot be read.
-    let (about, more) = if alert.document().is_drill || alert.degraded_reason().is_some() {
+    let (about, more) = if alert.facts().is_drill || alert.degraded_reason().is_some() {
         (alert.policy(alphabet, wording), Vec::new())
     } else {
-        let address = Address::new(&alert.document().location, alphabet, wording);
+        let address = Address::new(&alert.facts().location, alphabet, wording);
         let about = [vec![who(alert, wording, alphabet)], places(alert, &address, wording, alphabet)].concat();
         (Some(about.join(", ")), address.more().into_iter().map(str::to_owned).collect())
     };
@@ -37,14 +37,14 @@ pub(crate) fn summary(alert: &Alert, wording: &Wording, alphabet: Alphabet, max:
 
 /// What the reader must know before anything else, each in brackets.
 pub(crate) fn tags(alert: &Alert, wording: &Wording) -> String {
-    let document = alert.document();
+    let facts = alert.facts();
     let say = |(shown, tag): (bool, &str)| shown.then(|| wording.say(tag));
     let mut tags = vec![
-        say((document.is_drill, "tag-drill")),
-        say((document.is_test && !document.is_drill, "tag-test")),
-        say((!document.verified, "tag-unverified")),
+        say((facts.is_drill, "tag-drill")),
+        say((facts.is_test && !facts.is_drill, "tag-test")),
+        say((!facts.verified, "tag-unverified")),
     ];
-    tags.extend(wording.relation_tags(document.relation).into_iter().map(Some));
+    tags.extend(wording.relation_tags(facts.relation).into_iter().map(Some));
     tags.push(say((alert.lateness().is_some(), "tag-late")));
     in_brackets(tags.into_iter().flatten())
 }
@@ -57,9 +57,9 @@ pub(crate) fn in_brackets(tags: impl Iterator<Item = String>) -> String {
 impl Alert {
     /// What happened, in the fewest words.
     pub(crate) fn short_headline(&self, wording: &Wording, alphabet: Alphabet) -> String {
-        let document = self.document();
-        let number = bounded(document.number_dialed.as_ref(), alphabet, MAX_NUMBER_BYTES);
-        let kind = bounded(document.event_type.as_ref(), alphabet, MAX_NUMBER_BYTES);
+        let facts = self.facts();
+        let number = bounded(facts.number_dialed.as_ref(), alphabet, MAX_NUMBER_BYTES);
+        let kind = bounded(facts.event_type.as_ref(), alphabet, MAX_NUMBER_BYTES);
         let occasion = match self.occasion() {
             Occasion::Other(_) => Occasion::Other(kind.as_deref()),
             occasion => occasion,
@@ -69,7 +69,7 @@ impl Alert {
 }
 
 fn who(alert: &Alert, wording: &Wording, alphabet: Alphabet) -> String {
-    let caller = &alert.document().caller;
+    let caller = &alert.facts().caller;
     bounded(caller.display_name.as_ref(), alphabet, MAX_NAME_BYTES)
         .or_else(|| written(caller.upn.as_ref(), alphabet, account, MAX_NAME_BYTES))
         .or_else(|| bounded(caller.phone_number.as_ref(), alphabet, MAX_NAME_BYTES))

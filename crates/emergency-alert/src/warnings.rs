@@ -6,18 +6,18 @@ use crate::wording::Wording;
 
 /// The warnings that an alert takes, the most important first. `number` is the number dialled as messages show it, if it is known.
 pub(crate) fn warnings(alert: &Alert, wording: &Wording, address: &Address, number: Option<&str>) -> Vec<String> {
-    let document = alert.document();
+    let facts = alert.facts();
     let mut warnings = Vec::new();
-    if document.is_drill {
+    if facts.is_drill {
         warnings.push(wording.say("warning-drill"));
-    } else if document.is_test {
+    } else if facts.is_test {
         warnings.push(wording.test_warning(number));
     }
-    if !document.verified {
+    if !facts.verified {
         // A test asks nobody to act.
-        warnings.push(wording.say(if document.is_test { "warning-unverified-test" } else { "warning-unverified" }));
+        warnings.push(wording.say(if facts.is_test { "warning-unverified-test" } else { "warning-unverified" }));
     }
-    warnings.extend(wording.relation_warnings(document.relation));
+    warnings.extend(wording.relation_warnings(facts.relation));
     if let Some(reason) = alert.degraded_reason() {
         warnings.push(wording.unreadable_warning(reason));
     } else if address.is_empty() {

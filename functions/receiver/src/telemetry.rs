@@ -136,8 +136,8 @@ impl Tally {
         now: Timestamp,
     ) -> Vec<String> {
         let published = &handed_over.published;
-        let count = |counts: fn(&emergency_alert::AlertDocument) -> bool| {
-            published.iter().filter(|outgoing| counts(outgoing.alert.document())).count()
+        let count = |counts: fn(&emergency_alert::Facts) -> bool| {
+            published.iter().filter(|outgoing| counts(outgoing.alert.facts())).count()
         };
         let made = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         let mut metrics = Metrics::of_function(function_name)
@@ -168,7 +168,7 @@ impl Tally {
         // A call cannot come from the future: the clocks differ. CloudWatch takes at most 100 values from a line.
         // When an unverified one happened is anybody's guess.
         let verified = published.iter().filter(|outgoing| outgoing.alert.is_verified());
-        let ages = verified.filter_map(|outgoing| outgoing.alert.document().age_seconds);
+        let ages = verified.filter_map(|outgoing| outgoing.alert.facts().age_seconds);
         let ages: Vec<i64> = ages.map(|age| age.max(0)).take(100).collect();
         if !ages.is_empty() {
             metrics = metrics.with("AlertAgeSeconds", Unit::Seconds, ages);

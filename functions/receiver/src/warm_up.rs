@@ -39,8 +39,8 @@ mod tests {
     #[test]
     fn it_takes_all_that_an_alert_can_have() {
         let alert = alert(&Settings::default(), Timestamp::UNIX_EPOCH).unwrap();
-        let document = alert.document();
-        assert_eq!(document.callback_number.as_deref(), Some("+14255550100"));
-        assert!(document.map_url.is_some() && document.location.text.is_some());
+        let facts = alert.facts();
+        assert_eq!(facts.callback_number.as_deref(), Some("+14255550100"));
+        assert!(facts.map_url.is_some() && facts.location.text.is_some());
     }
 }

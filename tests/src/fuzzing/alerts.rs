@@ -168,7 +168,7 @@ fn check(alert: &Alert, settings: &Settings) {
     let unfit = |c: char| c == '"' || c == '\\' || c.is_control();
     assert!((1..=255).contains(&key.len()) && !key.contains(unfit), "{key}");
     assert!((1..=1024).contains(&summary.len()) && !summary.contains(unfit), "{summary}");
-    if settings.language() == Language::English && !alert.document().is_drill {
+    if settings.language() == Language::English && !alert.facts().is_drill {
         check_marks(alert);
     }
 }
@@ -193,14 +193,14 @@ fn check_marks(alert: &Alert) {
     let (email, sms) = (alert.email(), alert.sms());
     let (first_line, _) = email.body.split_once('\n').expect("lines");
     let warns = |of: &str| email.body.lines().any(|line| line.starts_with(of));
-    for line in [&email.subject, first_line, &alert.document().incident.summary] {
+    for line in [&email.subject, first_line, &alert.incident().summary] {
         let marks = (line.starts_with("[TEST]"), line.trim_start_matches("[TEST] ").starts_with("[NOT VERIFIED]"));
-        assert_eq!(marks, (alert.is_test(), !alert.document().verified), "{line}");
+        assert_eq!(marks, (alert.is_test(), !alert.facts().verified), "{line}");
     }
     let marks = (sms.starts_with("TEST"), sms.trim_start_matches("TEST, ").starts_with("UNVERIFIED"));
-    assert_eq!(marks, (alert.is_test(), !alert.document().verified), "{sms}");
+    assert_eq!(marks, (alert.is_test(), !alert.facts().verified), "{sms}");
     let warnings = (warns("TEST: "), warns("NOT VERIFIED: "));
-    assert_eq!(warnings, (alert.is_test(), !alert.document().verified), "{}", email.body);
+    assert_eq!(warnings, (alert.is_test(), !alert.facts().verified), "{}", email.body);
 }
 
 /// A number to call back stands in everything that people read, as it was given.

@@ -50,7 +50,7 @@ fn costs_at_most(member: usize, document: &str) {
 fn a_decimal_comma_is_one() {
     let text = |latitude: Value, longitude: Value| {
         let coordinates = json!({"latitude": latitude, "longitude": longitude});
-        alert(&microsoft_with("/callerInfo/location/coordinates", coordinates)).document().location.clone()
+        alert(&microsoft_with("/callerInfo/location/coordinates", coordinates)).facts().location.clone()
     };
     let location = text(json!("47,6396"), json!(" -122,1281 "));
     assert_eq!((location.latitude, location.longitude), (Some(47.6396), Some(-122.1281)));

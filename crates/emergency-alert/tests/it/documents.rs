@@ -262,8 +262,8 @@ fn an_end_without_a_sensible_start_has_no_duration() {
     ] {
         let mut alert = alert(document);
         alert.set_start(Start { at: start.parse().unwrap(), is_test: false });
-        assert_eq!(alert.document().duration_seconds, length, "{start}");
-        assert_eq!(alert.document().started_at.is_some(), length.is_some());
+        assert_eq!(alert.facts().duration_seconds, length, "{start}");
+        assert_eq!(alert.facts().started_at.is_some(), length.is_some());
         assert_eq!(alert.email().subject.contains("ended after 1 min 30 s"), length == Some(90));
     }
 }
@@ -294,12 +294,12 @@ fn different_calls_never_share_an_incident() {
     let anonymous = Notification { call_id: None, ..notification() };
     let nameless = |fingerprint: &str| {
         let alert = Alert::degraded(DegradedReason::Undecryptable, fingerprint, &anonymous, &settings());
-        json!(alert.document().incident.key)
+        json!(alert.incident().key)
     };
     let idless = |kind: &str| {
         let mut document = caller(&json!({}));
         document["emergencyCallEvent"]["callEventType"] = json!(kind);
-        json!(Alert::from_call(call(&document), &anonymous, &settings()).document().incident.key)
+        json!(Alert::from_call(call(&document), &anonymous, &settings()).incident().key)
     };
     let keys = [
         of(json!("a'b")),
@@ -347,7 +347,7 @@ fn the_end_of_a_test_is_a_test_even_if_it_does_not_say_the_number() {
 fn coordinates_in_the_open_sea_are_no_place() {
     let nowhere = json!({"coordinates": {"latitude": 0, "longitude": "-0.0"}});
     let alert = alert(&microsoft_with("/callerInfo/location", nowhere));
-    assert!(alert.sms().contains("LOCATION MISSING") && alert.document().map_url.is_none(), "{}", alert.sms());
+    assert!(alert.sms().contains("LOCATION MISSING") && alert.facts().map_url.is_none(), "{}", alert.sms());
 }
 
 #[test]

@@ -45,13 +45,13 @@ fn check_text(text: &str, own: Option<&str>) {
 /// Fails if anything that people read has a link.
 fn check(alert: &Alert) {
     let (email, sms, document) = (alert.email(), alert.sms(), alert.document());
-    let own = document.map_url.as_deref();
+    let own = document.facts.map_url.as_deref();
     check_text(&email.subject, own);
     check_text(&email.body, own);
     check_text(&document.chat.title, own);
     check_text(&document.chat.description, own);
     check_text(&document.incident.summary, own);
-    check_text(document.location.text.as_deref().unwrap_or_default(), own);
+    check_text(document.facts.location.text.as_deref().unwrap_or_default(), own);
     // In Chinese this stands between the sentences of the message, where no space follows.
     check_text(&if document.language == "zh-Hans" { sms.replace('。', " ") } else { sms }, own);
     let combined = Combined::new(&[alert, alert]);
@@ -186,7 +186,7 @@ fn accounts_and_our_own_link_stay_as_they_are() {
     document["emergencyCallEvent"]["callerInfo"]["upn"] = json!("o'neil.j@contoso.co.uk");
     let alert = alert(&document);
     let shown = alert.document();
-    let link = shown.map_url.as_deref().unwrap();
+    let link = shown.facts.map_url.as_deref().unwrap();
     assert!(alert.email().body.contains(link) && shown.chat.description.contains(link));
     for text in [
         &alert.email().subject,
@@ -208,13 +208,10 @@ fn the_usual_calls_look_as_they_did() {
         let file: Value = serde_json::from_slice(&fs::read(folder.join(format!("{name}.json"))).unwrap()).unwrap();
         let alert = alert(&file["document"]);
         let caller = &file["document"]["emergencyCallEvent"]["callerInfo"];
-        check_text(
-            &alert.email().body.replace(caller["upn"].as_str().unwrap(), ""),
-            alert.document().map_url.as_deref(),
-        );
+        check_text(&alert.email().body.replace(caller["upn"].as_str().unwrap(), ""), alert.facts().map_url.as_deref());
         for part in ["street", "city", "countryOrRegion"] {
             if let Some(part) = caller["location"]["address"][part].as_str() {
-                assert!(alert.document().location.text.as_deref().unwrap().contains(part), "{name}: {part}");
+                assert!(alert.facts().location.text.as_deref().unwrap().contains(part), "{name}: {part}");
             }
         }
     }

@@ -121,7 +121,7 @@ fn every_kind_as_json() {
             }
         }
         insta::with_settings!({ snapshot_path => "snapshots/kinds", prepend_module_to_snapshot => false, omit_expression => true }, {
-            let document = serde_json::to_string_pretty(alert(call, Language::English).document()).unwrap();
+            let document = serde_json::to_string_pretty(&alert(call, Language::English).document()).unwrap();
             insta::assert_snapshot!(format!("{kind}-json"), document);
         });
     }
@@ -150,7 +150,7 @@ fn every_line_of_a_drill_is_marked() {
             );
             assert!(alert.sms().starts_with(mark), "{}", alert.sms());
             assert!(email.subject.starts_with('['), "{}", email.subject);
-            assert!(alert.document().chat.title.contains(mark) && alert.document().incident.summary.contains(mark));
+            assert!(alert.chat().title.contains(mark) && alert.incident().summary.contains(mark));
         }
     }
 }
@@ -161,12 +161,12 @@ fn the_end_of_a_call_is_recognisably_the_same_call() {
     for language in Language::ALL {
         let [start, end, unseen] = ["started", "ended", "ended-start-unseen"].map(|kind| alert(&calls[kind], language));
         assert_eq!(start.call_key(), end.call_key());
-        assert_eq!(start.document().call_id, end.document().call_id);
-        assert_eq!(start.document().incident.key, end.document().incident.key);
+        assert_eq!(start.facts().call_id, end.facts().call_id);
+        assert_eq!(start.incident().key, end.incident().key);
         assert!(end.is_end() && !start.is_end() && start.start().is_some() && end.start().is_none());
         assert_ne!(start.email().subject, end.email().subject);
         assert_ne!(end.email().subject, unseen.email().subject, "the duration shows in the subject");
-        assert_eq!(unseen.document().duration_seconds, None);
-        assert_eq!(end.document().started_at, start.document().occurred_at);
+        assert_eq!(unseen.facts().duration_seconds, None);
+        assert_eq!(end.facts().started_at, start.facts().occurred_at);
     }
 }

@@ -212,8 +212,8 @@ proptest! {
         prop_assert!(told(&alert.email().body).contains(&callback_line));
         let callback = format!("Call back {number}");
         prop_assert!(told(&alert.sms()).contains(&callback), "{}", alert.sms());
-        prop_assert!(told(&alert.document().incident.summary).contains(&callback));
-        prop_assert!(told(&alert.document().chat.description).contains(&number));
+        prop_assert!(told(&alert.incident().summary).contains(&callback));
+        prop_assert!(told(&alert.chat().description).contains(&number));
     }
 
     #[test]
@@ -224,7 +224,7 @@ proptest! {
             "displayName": name, "address": {"street": street, "city": name}
         }}));
         let alert = told_in(language, EmergencyCall::from_resource(document.to_string().as_bytes()).unwrap(), false);
-        for text in [alert.email().body, alert.sms(), alert.document().chat.description.clone()] {
+        for text in [alert.email().body, alert.sms(), alert.chat().description.clone()] {
             prop_assert!(text.contains(&number), "{text}");
         }
     }

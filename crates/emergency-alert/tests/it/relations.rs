@@ -66,10 +66,10 @@ fn contradictions_stand_at_the_end_of_the_email_and_in_the_document_only() {
 fn contradictions_are_few_and_short() {
     let contradictions = (0..100).map(|_| Contradiction::Policy("é\u{202e}".repeat(5_000))).collect();
     let notification = Notification { contradictions, ..notification() };
-    let told = Alert::from_call(call(&microsoft()), &notification, &settings()).document().contradictions.clone();
+    let told = Alert::from_call(call(&microsoft()), &notification, &settings()).facts().contradictions.clone();
     assert!((1..=4).contains(&told.len()), "{told:?}");
     let empty = Notification { contradictions: vec![Contradiction::Tenant("\u{202e}".to_owned())], ..notification };
-    assert!(Alert::from_call(call(&microsoft()), &empty, &settings()).document().contradictions.is_empty());
+    assert!(Alert::from_call(call(&microsoft()), &empty, &settings()).facts().contradictions.is_empty());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_update_says_what_is_new_and_belongs_to_the_same_incident() {
         }
         assert!(sms.starts_with(&format!("{mark}: 911 call")), "{sms}");
         assert!(body.contains(&format!("\n{mark}: ")), "{body}");
-        let (incident, of_first) = (&update.document().incident, &first.document().incident);
+        let (incident, of_first) = (&update.incident(), &first.incident());
         assert_eq!((&incident.key, incident.action), (&of_first.key, Action::Trigger));
         assert_eq!(incident.severity, Severity::Critical);
         let document = parsed(&update);
@@ -179,10 +179,10 @@ fn a_start_after_its_end_says_so_and_when_and_leaves_no_incident_open() {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("at 02:02 PST"), "{text}");
     }
-    let (document, incident) = (parsed(&late), &late.document().incident);
+    let (document, incident) = (parsed(&late), &late.incident());
     assert_eq!(document["endedAt"], "2024-01-01T10:02:30Z");
     assert_eq!((incident.action, incident.severity), (Action::Resolve, Severity::Info));
-    assert_eq!(incident.key, plain.document().incident.key);
+    assert_eq!(incident.key, plain.incident().key);
     assert_eq!(document["eventType"], "callStarted");
 }
 
@@ -194,7 +194,7 @@ fn an_end_before_its_start_is_told_without_its_time() {
         assert!(text.contains("already ended") && !text.contains("already ended at"), "{text}");
     }
     assert_eq!(parsed(&late)["endedAt"], Value::Null);
-    assert_eq!(late.document().incident.action, Action::Resolve);
+    assert_eq!(late.incident().action, Action::Resolve);
 }
 
 #[test]
@@ -227,9 +227,7 @@ fn no_other_event_has_an_end() {
 fn verified_and_unverified_events_share_no_incident_and_no_call() {
     let ids = ["11111111", "unverified 11111111", "unverified", "a\"b", "", "unverified a'b", "UNVERIFIED 11111111"];
     let keys = |proof: Proof| -> HashSet<String> {
-        ids.iter()
-            .map(|id| with_proof(&microsoft_with("/id", json!(id)), proof).document().incident.key.clone())
-            .collect()
+        ids.iter().map(|id| with_proof(&microsoft_with("/id", json!(id)), proof).incident().key.clone()).collect()
     };
     let (verified, unverified) = (keys(Proof::Both), keys(Proof::TokenOnly));
     assert_eq!((verified.len(), unverified.len()), (ids.len(), ids.len()));
@@ -243,10 +241,10 @@ fn verified_and_unverified_events_share_no_incident_and_no_call() {
     assert_eq!(unverified.call_key(), with_proof(&microsoft(), Proof::ClientStateOnly).call_key());
     let end = with_proof(&microsoft_with("/callEventType", json!("callEnded")), Proof::TokenOnly);
     assert_eq!(end.call_key(), unverified.call_key());
-    assert_eq!(end.document().incident.key, unverified.document().incident.key);
+    assert_eq!(end.incident().key, unverified.incident().key);
     let anonymous = |proof| {
         let notification = Notification { call_id: None, proof, ..notification() };
-        Alert::from_call(call(&json!({})), &notification, &settings()).document().incident.key.clone()
+        Alert::from_call(call(&json!({})), &notification, &settings()).incident().key.clone()
     };
     assert_ne!(anonymous(Proof::Both), anonymous(Proof::TokenOnly));
 }
@@ -306,5 +304,5 @@ fn relation_start_and_end_keep_each_other() {
     late.set_end(End { at: "2024-01-01T10:02:30Z".parse().unwrap() });
     late.set_relation(Relation::NowVerified { other_place: false, other_caller: false });
     assert!(late.email().subject.starts_with("[NOW VERIFIED] 911 call, already ended at 02:02 PST"));
-    assert_eq!(late.document().incident.action, Action::Resolve);
+    assert_eq!(late.incident().action, Action::Resolve);
 }
