@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{keyring::WRITES, ports::World};
+use crate::ports::{WRITES, World};
 
 /// How long a certificate is valid.
 const VALIDITY: SignedDuration = SignedDuration::from_hours(365 * 24);

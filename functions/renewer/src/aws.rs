@@ -9,7 +9,6 @@ use aws_sdk_dynamodb::{
 };
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use graph_notifications::{ClientStateKey, KeyPair, Policy, SigningKeys, TenantId, certificate::KeySize};
 use graph_subscriptions::{
     AccessToken, Credential, Graph, GraphError, Listing, NewSubscription, Renewal, ServicePrincipal, Subscription,
@@ -23,6 +22,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::{
+    aws_error::outside,
     check::{
         live::Watchers,
         ports::{AppSettings, SecondWay},
@@ -33,13 +33,11 @@ use crate::{
         ports::{Publish, PutCall},
     },
     filter_policy::FilterPolicy,
-    lease::LeaseName,
     ports::{
-        Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets,
-        StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
+        Alarm, Alarms, Deployment, Endpoint, EventBus, HandshakeAnswer, Host, LeaseName, Microsoft, OutsideError,
+        Secrets, StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
     },
-    records::{Record, policy_of, sort_key},
-    report::Health,
+    records::{Health, Record, policy_of, sort_key},
     subscriber::Subscriber,
 };
 
@@ -491,31 +489,6 @@ fn done_on_condition<R>(sent: Result<PutItemOutput, SdkError<PutItemError, R>>) 
         }
         Err(error) => Err(outside("DynamoDB", &error)),
     }
-}
-
-/// What went wrong, from the SDK's structured fields only: its debugging output holds whole answers, and with them secrets.
-pub(crate) fn outside<E, R>(service: &str, error: &SdkError<E, R>) -> OutsideError
-where
-    E: ProvideErrorMetadata,
-{
-    OutsideError(match error {
-        SdkError::ServiceError(refused) => {
-            let (code, message) = (refused.err().code(), refused.err().message());
-            format!("{service}: {}: {}", code.unwrap_or("unknown error"), message.unwrap_or("no reason given"))
-        }
-        SdkError::TimeoutError(_) => format!("{service} did not answer in time"),
-        SdkError::DispatchFailure(failure) => {
-            let mut text = format!("{service} cannot be reached");
-            let mut cause = failure.as_connector_error().map(|error| error as &dyn std::error::Error);
-            while let Some(error) = cause {
-                let _ = write!(text, ": {error}");
-                cause = error.source();
-            }
-            text
-        }
-        SdkError::ResponseError(_) => format!("{service} gave an answer that cannot be read"),
-        _ => format!("{service} cannot be asked: the request cannot be built"),
-    })
 }
 
 pub(crate) fn text(value: &str) -> AttributeValue {

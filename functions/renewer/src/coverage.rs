@@ -5,11 +5,11 @@
 //! topic for calls needs a subscriber who has no filter policy.
 
 use crate::{
-    check::seen::Topic,
     config::Config,
     filter_policy::FilterPolicy,
     ports::{OutsideError, Subscriptions},
     subscriber::Standing,
+    topics::Topic,
 };
 
 /// Whether somebody gets every message of a topic.

@@ -20,10 +20,10 @@ use self::{
     report::{DrillReport, Recipient, Sent},
 };
 use crate::{
-    check::seen::Topic,
     config::Config,
     ports::{Host, OutsideError, Subscriptions, by},
     subscriber::{Standing, Subscriber},
+    topics::Topic,
 };
 
 /// So many subscribers are shown one by one, and asked for their filter policies; a report may be no larger than an

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    custom_resource::UnverifiedRequest,
+    cloudformation::UnverifiedRequest,
     drill::{Destination, Drill},
 };
 

@@ -15,7 +15,7 @@ use crate::{
     calls::{ATTEMPTS, pause},
     config::Config,
     observe::CONCURRENCY,
-    ports::{OutsideError, World},
+    ports::{OutsideError, WRITES, World},
     records::Record,
 };
 
@@ -48,9 +48,6 @@ const MOST_KEYS: usize = 8;
 
 /// Where there is no key to use, a new one must not fail for that; after a leak the oldest make room.
 const MOST_KEYS_IN_NEED: usize = 12;
-
-/// How often a secret is written before others who write it at the same time are left to finish.
-pub const WRITES: usize = 5;
 
 /// Why somebody asks for new keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,31 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ports::{OutsideError, World};
+use crate::ports::{LeaseName, OutsideError, World};
 
 /// How long who has patience waits before it asks for the lease again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
-
-/// What a lease is for. Each has an item of its own in the state table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LeaseName {
-    /// To change subscriptions.
-    Subscriptions,
-    /// To monitor: no pass begins beside another.
-    Monitor,
-}
-
-impl LeaseName {
-    /// The sort key of its item.
-    #[must_use]
-    pub fn sort_key(self) -> &'static str {
-        match self {
-            // As it was when there was one lease.
-            Self::Subscriptions => "reconcile",
-            Self::Monitor => "monitor",
-        }
-    }
-}
 
 /// Whether a run may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]

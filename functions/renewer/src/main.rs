@@ -6,7 +6,8 @@ use lambda_runtime::{Error, LambdaEvent, service_fn, tracing};
 use renewer::{
     aws::{CloudFormation, Live},
     config::Config,
-    run::{Invocation, handle, handle_without_settings},
+    handler::{handle, handle_without_settings},
+    run::Invocation,
 };
 use serde_json::Value;
 

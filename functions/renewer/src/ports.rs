@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::{
-    check::ports::Surroundings, drill, filter_policy::FilterPolicy, lease::LeaseName, records::Record, report::Health,
-    subscriber::Subscriber, watch,
+    filter_policy::FilterPolicy,
+    records::{Health, Record},
+    subscriber::Subscriber,
 };
 
 /// A service of AWS, or the machine itself, did not do what it was asked. The text is for operators and holds no secret.
@@ -79,6 +80,9 @@ impl StoredSecret {
     }
 }
 
+/// How often a secret is written before others who write it at the same time are left to finish.
+pub const WRITES: usize = 5;
+
 /// AWS Secrets Manager.
 pub trait Secrets {
     /// A secret's current version; `None` if it has none yet.
@@ -86,6 +90,27 @@ pub trait Secrets {
     /// Makes a value the current one in the place of the version that was `read`, or of none; says whether it did. It does not
     /// if another version has become current since.
     fn replace(&self, id: &str, read: Option<&str>, value: &str) -> impl Future<Output = Result<bool, OutsideError>>;
+}
+
+/// What a lease is for. Each has an item of its own in the state table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeaseName {
+    /// To change subscriptions.
+    Subscriptions,
+    /// To monitor: no pass begins beside another.
+    Monitor,
+}
+
+impl LeaseName {
+    /// The sort key of its item.
+    #[must_use]
+    pub fn sort_key(self) -> &'static str {
+        match self {
+            // As it was when there was one lease.
+            Self::Subscriptions => "reconcile",
+            Self::Monitor => "monitor",
+        }
+    }
 }
 
 /// The state table.
@@ -232,8 +257,3 @@ pub struct HandshakeAnswer {
     /// The body, of bounded length.
     pub body: String,
 }
-
-/// All of the outside world that an invocation may touch.
-pub trait Outside: Surroundings + Deployment + drill::ports::Stage + watch::ports::Watched {}
-
-impl<O: Surroundings + Deployment + drill::ports::Stage + watch::ports::Watched> Outside for O {}

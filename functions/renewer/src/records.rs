@@ -1,7 +1,8 @@
 //! What the state table keeps of each subscription: which client state it was created with, since Graph does not say.
 
-use graph_notifications::Policy;
+use graph_notifications::{Policy, PolicyName, TenantId};
 use jiff::Timestamp;
+use serde::Serialize;
 
 /// What is known of a policy's subscription. It holds names of secrets and no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,27 @@ impl Record {
     pub fn is_intent(&self) -> bool {
         self.subscription_id.is_none()
     }
+}
+
+/// The detail of the event `Subscription Health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// The policy's tenant.
+    pub tenant_id: TenantId,
+    /// The policy's name.
+    pub policy_name: PolicyName,
+    /// `recreated`; `tampered` if somebody had changed it and it was replaced, or delivers all the same; `lost` while there is no
+    /// successor.
+    pub state: &'static str,
+    /// The subscription that was found lost or changed.
+    pub lost_subscription_id: String,
+    /// Its successor.
+    pub subscription_id: Option<String>,
+    /// When it was found.
+    pub observed_at: Timestamp,
+    /// What that means, in a sentence.
+    pub explanation: String,
 }
 
 /// A policy as the table's sort key.

@@ -4,7 +4,7 @@ use graph_notifications::{Policy, PolicyName, TenantId};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{input::LifecycleEvent, tampering::Tampering};
+use crate::{input::LifecycleEvent, records::Health, tampering::Tampering};
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -150,27 +150,6 @@ pub struct SigningKeysReport {
     pub count: usize,
     /// When they were fetched, the oldest of them.
     pub fetched_at: Option<Timestamp>,
-}
-
-/// The detail of the event `Subscription Health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Health {
-    /// The policy's tenant.
-    pub tenant_id: TenantId,
-    /// The policy's name.
-    pub policy_name: PolicyName,
-    /// `recreated`; `tampered` if somebody had changed it and it was replaced, or delivers all the same; `lost` while there is no
-    /// successor.
-    pub state: &'static str,
-    /// The subscription that was found lost or changed.
-    pub lost_subscription_id: String,
-    /// Its successor.
-    pub subscription_id: Option<String>,
-    /// When it was found.
-    pub observed_at: Timestamp,
-    /// What that means, in a sentence.
-    pub explanation: String,
 }
 
 impl PolicyReport {

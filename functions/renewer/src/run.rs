@@ -9,31 +9,24 @@ use futures::{StreamExt as _, stream};
 use graph_notifications::{Policy, TenantId};
 use graph_subscriptions::{AccessToken, Renewal, Subscription};
 use jiff::{SignedDuration, Timestamp};
-use lambda_edge::environment::SettingError;
-use lambda_runtime::Diagnostic;
-use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     act::{Acted, Acting, LIFETIME, seconds_remaining},
     app_certificates::AppCertificates,
-    calls::{Calls, pause},
-    check::{check, report::CheckReport},
+    calls::Calls,
     config::{Config, CredentialKind},
-    custom_resource::{self, NotCloudFormation, RequestType, UnverifiedRequest, Verdict},
-    drill::{NotSent, drill, report::DrillReport},
-    input::{Action, LifecycleEvent, UnknownAction},
+    input::LifecycleEvent,
     keyring::{InUse, KeyringStore, Rotation},
     lease::{self, Lease},
     lifecycle::{self, Turn},
     metrics,
     observe::{CONCURRENCY, by_id, list_findings, list_in_time},
     plan::{self, Answered, Desired, Observed, plan, record_of, watches},
-    ports::{Deployment, Outside, World},
+    ports::World,
     records::Record,
     report::{Outcome, PolicyReport, Report, Revocation, SigningKeysReport},
     tampering::is_same_address,
-    watch::{monitor, report::WatchReport},
+    verdict::log,
 };
 
 /// No call to Microsoft begins in this last part of the time that the function has: what is under way can end, and what
@@ -41,7 +34,7 @@ use crate::{
 pub const RESERVE: SignedDuration = SignedDuration::from_secs(50);
 
 /// How long a run that somebody waits for leaves itself, at least, when it waits for another to end.
-const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const SHORTEST_RUN: SignedDuration = SignedDuration::from_secs(60);
 
 /// How much time a repair needs at least once it has the lease, and what it leaves for events and metrics.
 const SHORTEST_REPAIR: SignedDuration = SignedDuration::from_secs(20);
@@ -55,9 +48,6 @@ const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long a receiver that is running goes by a keyring before it reads it again.
 const KNOWN_TO_RECEIVERS: SignedDuration = SignedDuration::from_mins(5);
-
-/// How often CloudFormation is told the same thing, until it listens.
-const ANSWERS: u32 = 4;
 
 /// Who runs, and until when.
 #[derive(Debug, Clone, Copy)]
@@ -121,220 +111,6 @@ impl Asked {
             Self::ToReconcile | Self::ToRotate | Self::ToReplaceLeaked | Self::ByDeployment => now,
         }
     }
-}
-
-/// What an invocation returns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    /// A run's report.
-    Run(Box<Report>),
-    /// A check's report.
-    Check(CheckReport),
-    /// A watch's report.
-    Watch(Box<WatchReport>),
-    /// A drill's report.
-    Drill(DrillReport),
-    /// What a deployment was told.
-    Deployment {
-        /// Whether it goes on.
-        ok: bool,
-        /// Why, in a sentence.
-        reason: String,
-    },
-}
-
-/// The invocation failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunError {
-    /// The event asks for something that is not known.
-    #[error(transparent)]
-    UnknownAction(#[from] UnknownAction),
-    /// At least one policy has no subscription: its calls go unreported.
-    #[error("no subscription watches {0}")]
-    PolicyUnwatched(String),
-    /// There are subscriptions, but none could be renewed.
-    #[error("no subscription could be renewed: {0}")]
-    NothingRenewed(String),
-    /// A drill reached nobody.
-    #[error(transparent)]
-    DrillNotSent(#[from] NotSent),
-    /// The function's settings cannot be used.
-    #[error(transparent)]
-    Settings(SettingError),
-    /// Somebody pretends to be CloudFormation.
-    #[error(transparent)]
-    NotCloudFormation(#[from] NotCloudFormation),
-    /// CloudFormation waits for an answer that could not be sent.
-    #[error("CloudFormation cannot be told what came of the deployment: {0}")]
-    DeploymentUnanswered(String),
-}
-
-impl From<RunError> for Diagnostic {
-    fn from(error: RunError) -> Self {
-        let error_type = match &error {
-            RunError::UnknownAction(_) => "UnknownAction",
-            RunError::PolicyUnwatched(_) => "PolicyUnwatched",
-            RunError::NothingRenewed(_) => "NothingRenewed",
-            RunError::DrillNotSent(_) => "DrillNotSent",
-            RunError::Settings(_) => "SettingsUnusable",
-            RunError::NotCloudFormation(_) => "NotCloudFormation",
-            RunError::DeploymentUnanswered(_) => "DeploymentUnanswered",
-        };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
-    }
-}
-
-/// Does what the event asks for, and logs the report.
-///
-/// # Errors
-/// If the event asks for something unknown or only looks as if it came from CloudFormation, if after a run a policy is unwatched
-/// or none could be renewed, if a drill is not sent, or if a deployment cannot be answered: then the invocation must fail, so that it is repeated and noticed.
-pub async fn handle(
-    outside: &impl Outside,
-    config: &Config,
-    event: &Value,
-    invocation: Invocation<'_>,
-) -> Result<Answer, RunError> {
-    // Boxed: all that an invocation may do, in one future, is deeper than the compiler looks.
-    let asked = match Action::from_event(event)? {
-        Action::Scheduled => Asked::BySchedule,
-        Action::Reconcile => Asked::ToReconcile,
-        Action::Rotate => Asked::ToRotate,
-        Action::ReplaceLeaked => Asked::ToReplaceLeaked,
-        Action::Lifecycle(event) => Asked::ByGraph(event),
-        Action::Check => return Ok(Answer::Check(Box::pin(check(outside, config, invocation.ends_at)).await)),
-        Action::Monitor(scheduled_at) => {
-            let report = Box::pin(monitor(outside, config, invocation, scheduled_at)).await;
-            log_watch(&report);
-            return Ok(Answer::Watch(Box::new(report)));
-        }
-        Action::Drill(asked) => {
-            let sent = Box::pin(drill(outside, config, &asked, invocation.ends_at)).await;
-            log_drill(&sent);
-            return Ok(Answer::Drill(sent?));
-        }
-        Action::CustomResource(request) => return Box::pin(deploy(outside, config, request, invocation)).await,
-    };
-    let report = Box::pin(reconcile(outside, config, invocation, &asked)).await;
-    log(&report);
-    verdict(&report).map(|()| Answer::Run(Box::new(report)))
-}
-
-/// Refuses whatever the event asks for, since the function's settings cannot be used. A deployment of the stack with this id
-/// is told so: it would wait for the answer of a function that does not start.
-///
-/// # Errors
-/// Always.
-pub async fn handle_without_settings(
-    deployment: &impl Deployment,
-    error: &SettingError,
-    stack_id: &str,
-    event: &Value,
-) -> Result<Answer, RunError> {
-    if let Ok(Action::CustomResource(request)) = Action::from_event(event) {
-        let request = request.verified(stack_id)?;
-        let answered = custom_resource::answer(deployment, &request, &request.verdict_without_settings(error)).await;
-        answered.map_err(|error| RunError::DeploymentUnanswered(error.to_string()))?;
-    }
-    Err(RunError::Settings(error.clone()))
-}
-
-/// Does what a deployment needs, and tells CloudFormation what came of it.
-async fn deploy(
-    outside: &impl Outside,
-    config: &Config,
-    request: UnverifiedRequest,
-    invocation: Invocation<'_>,
-) -> Result<Answer, RunError> {
-    let request = request.verified(&config.stack_id)?;
-    let verdict = match request.kind {
-        _ if !request.is_enabled() => Verdict::Success("The parameter SubscribeOnDeploy is No.".to_owned()),
-        RequestType::Delete => custom_resource::remove_all(outside, config, invocation).await,
-        RequestType::Create | RequestType::Update => Box::pin(subscribe(outside, config, invocation)).await,
-    };
-    let mut attempt = 0;
-    while let Err(error) = custom_resource::answer(outside, &request, &verdict).await {
-        attempt += 1;
-        if attempt >= ANSWERS || !pause(outside, invocation.ends_at, attempt, None).await {
-            return Err(RunError::DeploymentUnanswered(error.to_string()));
-        }
-    }
-    let (ok, reason) = match verdict {
-        Verdict::Success(reason) => (true, reason),
-        Verdict::Failed(reason) => (false, reason),
-    };
-    tracing::info!(ok, reason, "CloudFormation was answered");
-    Ok(Answer::Deployment { ok, reason })
-}
-
-/// Reconciles for a deployment. A role that AWS has only just made may be refused everything for some seconds.
-async fn subscribe(world: &impl World, config: &Config, invocation: Invocation<'_>) -> Verdict {
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let report = reconcile(world, config, invocation, &Asked::ByDeployment).await;
-        log(&report);
-        let verdict = custom_resource::verdict(&report);
-        let denied = matches!(&verdict, Verdict::Failed(reason) if reason.contains("AccessDenied"));
-        let deadline = invocation.ends_at - RESERVE - SHORTEST_RUN;
-        if !denied || attempt >= ANSWERS || !pause(world, deadline, attempt + 2, None).await {
-            return verdict;
-        }
-    }
-}
-
-fn log(report: &Report) {
-    let text = serde_json::to_string(report).unwrap_or_default();
-    match verdict(report) {
-        Ok(()) if report.ok => tracing::info!(report = text, "reconciled"),
-        Ok(()) => tracing::warn!(report = text, "reconciled with problems"),
-        Err(error) => tracing::error!(report = text, %error, "not reconciled"),
-    }
-}
-
-/// What is as it should be is said by the metrics alone: a pass comes every minute.
-fn log_watch(report: &WatchReport) {
-    if !report.ok || !report.new_problems.is_empty() {
-        let text = serde_json::to_string(report).unwrap_or_default();
-        tracing::warn!(report = text, "the monitor saw something wrong");
-    }
-}
-
-/// Without the addresses of those who are subscribed.
-fn log_drill(sent: &Result<DrillReport, NotSent>) {
-    match sent {
-        Ok(DrillReport { ok, topic, call_id, rows, .. }) => {
-            let rows = serde_json::to_string(rows).unwrap_or_default();
-            tracing::info!(ok, topic, call_id, rows, "a drill was sent");
-        }
-        Err(error) => tracing::error!(%error, "a drill was not sent"),
-    }
-}
-
-/// Whether what a run left behind is good enough for the invocation to count as a success.
-///
-/// # Errors
-/// If a policy has no subscription, or none could be renewed.
-pub fn verdict(report: &Report) -> Result<(), RunError> {
-    if report.skipped.is_some() {
-        return Ok(());
-    }
-    let why = |policy: &PolicyReport| {
-        let explanation = policy.explanation.as_deref().unwrap_or("it has ended");
-        format!("the policy {} of tenant {}: {explanation}", policy.policy_name, policy.tenant_id)
-    };
-    let watched = |policy: &PolicyReport| {
-        report.policies.iter().any(|other| other.policy() == policy.policy() && other.seconds_remaining > 0)
-    };
-    let unwatched: Vec<_> = report.policies.iter().filter(|policy| !watched(policy)).map(why).collect();
-    if !unwatched.is_empty() {
-        return Err(RunError::PolicyUnwatched(unwatched.join("; ")));
-    }
-    if report.policies.iter().all(|policy| policy.outcome == Outcome::Failed) {
-        return Err(RunError::NothingRenewed(report.policies.iter().map(why).collect::<Vec<_>>().join("; ")));
-    }
-    Ok(())
 }
 
 /// Compares the subscriptions with what they should be, and repairs the difference. Whatever goes wrong is in the report.

@@ -5,7 +5,7 @@ use std::fmt;
 use reqwest::Url;
 use serde::Serialize;
 
-use crate::check::report::line;
+use crate::finding::line;
 
 /// A subscription of a topic. Its endpoint is somebody's address: the report shows it, and nothing else does.
 #[derive(Clone, PartialEq, Eq, Serialize)]

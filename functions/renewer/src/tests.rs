@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::{
     act::LIFETIME,
     app_certificates::AppCertificates,
+    cloudformation::NotCloudFormation,
     config::{Config, CredentialKind},
-    custom_resource::NotCloudFormation,
     fake::{Death, Fake, Fault, OTHER, STACK, START, TENANT, URL, config, policy},
+    handler::{Answer, RunError, handle, handle_without_settings},
     input::LifecycleEvent,
     keyring::{KeyringStore, Rotation},
     ports::Host as _,
@@ -21,7 +22,8 @@ use crate::{
         Outcome::{self, Adopted, Created, Failed, Recreated, Renewed},
         PolicyReport,
     },
-    run::{Answer, Asked, Invocation, RunError, handle, handle_without_settings, reconcile, verdict},
+    run::{Asked, Invocation, reconcile},
+    verdict::{NotCovered, verdict},
 };
 
 const QUARTER: SignedDuration = SignedDuration::from_mins(15);
@@ -94,7 +96,7 @@ async fn a_subscription_that_stays_lost_is_reported_until_it_is_replaced() {
     fake.state.borrow_mut().held.clear();
     fake.fault("create", "", Fault::Refuses(GraphErrorKind::Forbidden));
     let report = fake.run(&config("Global")).await;
-    assert!(matches!(verdict(&report), Err(RunError::PolicyUnwatched(_))));
+    assert!(matches!(verdict(&report), Err(NotCovered::PolicyUnwatched(_))));
     fake.run(&config("Global")).await;
     fake.assert_sound(&config("Global"));
     fake.run(&config("Global")).await;
@@ -232,7 +234,7 @@ async fn what_stays_is_not_tried_again() {
     assert_eq!((outcomes(&report), fake.called("renew")), (only("Global", Failed), 1));
     // The subscription is there, and yet Graph will stop delivering: the invocation fails.
     assert!(report.policies[0].seconds_remaining > 0);
-    assert!(matches!(verdict(&report), Err(RunError::NothingRenewed(_))));
+    assert!(matches!(verdict(&report), Err(NotCovered::NothingRenewed(_))));
 }
 
 #[tokio::test]
@@ -1628,13 +1630,13 @@ async fn two_runs_without_the_lease_lose_nothing_of_the_keyring() {
     let retired: Vec<_> = fake.keyring().keys.iter().map(|key| key.retired_at.is_some()).collect();
     assert_eq!(retired, [true, true, false, false]);
     // Who never gets to write says so, and has overwritten nothing.
-    for number in 0..crate::keyring::WRITES {
+    for number in 0..crate::ports::WRITES {
         let of_another = with_a_key_of_another(&fake, &format!("key-{number}"));
         fake.state.borrow_mut().written_meanwhile.push_back(of_another);
     }
     let prepared = keyring.prepare(&config("Global"), Some(Rotation::Routine), fake.now() + QUARTER).await.unwrap();
     assert!(!prepared.rotated && prepared.problems[0].contains("another run"), "{prepared:?}");
-    assert_eq!(fake.keyring().keys.last().unwrap().certificate_id, format!("key-{}", crate::keyring::WRITES - 1));
+    assert_eq!(fake.keyring().keys.last().unwrap().certificate_id, format!("key-{}", crate::ports::WRITES - 1));
 }
 
 #[tokio::test]

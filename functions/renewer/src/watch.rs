@@ -23,8 +23,8 @@ use jiff::{SignedDuration, Timestamp};
 use self::{look::look, ports::Watched, report::WatchReport};
 use crate::{
     config::Config,
-    lease::{self, Lease, LeaseName},
-    ports::{World, by},
+    lease::{self, Lease},
+    ports::{LeaseName, World, by},
     run::Invocation,
 };
 

@@ -4,13 +4,12 @@ use std::{cell::Cell, time::Duration};
 
 use ::renewer::{
     filter_policy::FilterPolicy,
-    lease::LeaseName,
     ports::{
-        EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, Subscribers, Subscriptions, Topics,
-        WebIdentity,
+        EventBus, Host, LeaseName, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, Subscribers,
+        Subscriptions, Topics, WebIdentity,
     },
+    records::Health,
     records::{Record, sort_key},
-    report::Health,
     subscriber::Subscriber,
     watch::ports::{Diary, Notes, PostProbe, SealProbe},
 };

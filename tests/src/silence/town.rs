@@ -9,9 +9,10 @@ use std::{
 use ::receiver::Receiver;
 use ::renewer::{
     config::Config,
-    lease::LeaseName,
+    ports::LeaseName,
     records::Record,
-    run::{Asked, Invocation, reconcile, verdict},
+    run::{Asked, Invocation, reconcile},
+    verdict::verdict,
     watch::{monitor, ports::Notes},
 };
 use fastrand::Rng;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph_notifications::Policy;
 use jiff::Timestamp;
-use renewer::lease::LeaseName;
+use renewer::ports::LeaseName;
+use renewer::records::Health;
 use renewer::records::{Record, sort_key};
-use renewer::report::Health;
 
 /// What is stored.
 #[derive(Default)]

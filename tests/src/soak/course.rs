@@ -10,7 +10,8 @@ use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use renewer::input::LifecycleEvent;
 use renewer::report::Report;
-use renewer::run::{Asked, Invocation, reconcile, verdict};
+use renewer::run::{Asked, Invocation, reconcile};
+use renewer::verdict::verdict;
 use renewer::watch::{LONGEST_PASS, monitor_subscriptions};
 use serde_json::json;
 

@@ -12,10 +12,11 @@ use graph_subscriptions::{
     entra,
 };
 use jiff::{SignedDuration, Timestamp};
-use renewer::lease::LeaseName;
-use renewer::ports::{EventBus, Host, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, WebIdentity};
+use renewer::ports::{
+    EventBus, Host, LeaseName, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, WebIdentity,
+};
+use renewer::records::Health;
 use renewer::records::Record;
-use renewer::report::Health;
 use tokio::sync::{MutexGuard, Notify};
 use zeroize::Zeroizing;
 

@@ -13,8 +13,10 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::live::{PATIENCE, read, transport};
-use crate::ports::{Alarm, OutsideError};
+use crate::{
+    http::{PATIENCE, read, transport},
+    ports::{Alarm, OutsideError},
+};
 
 /// CloudWatch's JSON protocol, as the service describes itself to the SDKs.
 const TARGET: &str = "GraniteServiceVersion20100801.DescribeAlarms";

@@ -19,13 +19,12 @@ use super::ports::{AppSettings, SecondWay};
 use crate::{
     config::Config,
     filter_policy::FilterPolicy,
-    lease::LeaseName,
     ports::{
-        Alarm, Alarms, Endpoint, EventBus, HandshakeAnswer, Host, Microsoft, OutsideError, Secrets, StateTable,
-        StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
+        Alarm, Alarms, Endpoint, EventBus, HandshakeAnswer, Host, LeaseName, Microsoft, OutsideError, Secrets,
+        StateTable, StoredSecret, Subscribers, Subscriptions, Topics, WebIdentity,
     },
+    records::Health,
     records::Record,
-    report::Health,
     subscriber::Subscriber,
 };
 

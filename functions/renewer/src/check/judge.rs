@@ -9,11 +9,9 @@ mod subscriptions;
 use graph_subscriptions::{GraphError, GraphErrorKind};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    report::{Row, State},
-    seen::Seen,
-};
+use super::seen::Seen;
 use crate::config::Config;
+use crate::finding::{Row, State};
 
 pub(crate) use self::aws::{covered, heard};
 

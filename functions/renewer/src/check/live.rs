@@ -12,19 +12,17 @@ use graph_subscriptions::{
     service_principal,
 };
 use lambda_edge::topic::{SecondTopic, TopicClients};
-use reqwest::{Client, Response, Url, header::HOST};
+use reqwest::{Client, Url, header::HOST};
 
 use super::{
     cloudwatch::CloudWatch,
     ports::{AppSettings, SecondWay},
 };
+use crate::http::{PATIENCE, read, transport};
 use crate::{
     config::Config,
     ports::{Alarm, Alarms, Endpoint, HandshakeAnswer, OutsideError, Subscribers, Topics},
 };
-
-/// As long as Graph waits for the answer to a validation request.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most that is read of an answer to a validation request, in bytes; a token has far fewer.
 const LARGEST_ANSWER: usize = 8 * 1024;
@@ -178,33 +176,6 @@ fn with_token(url: &str, token: &str) -> Option<Url> {
     let own = url.query().map(|own| format!("{own}&")).unwrap_or_default();
     url.set_query(Some(&format!("{own}{query}")));
     Some(url)
-}
-
-/// The body; an error if it is longer than that or breaks off.
-pub(super) async fn read(mut response: Response, longest: usize) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport(error, PATIENCE))? {
-        if body.len() + chunk.len() > longest {
-            return Err(format!("the answer is longer than {longest} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// An error of the HTTP client with all its causes, and without the address.
-pub(super) fn transport(error: reqwest::Error, patience: Duration) -> String {
-    if error.is_timeout() {
-        return format!("it timed out after {} seconds", patience.as_secs());
-    }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

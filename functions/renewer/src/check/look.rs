@@ -15,9 +15,10 @@ use super::{
     ports::Surroundings,
     seen::{
         CertificateSeen, Claims, CredentialSeen, Granted, Handshake, KeyName, KeyringSeen, KeyringUnseen, Seen,
-        TenantSeen, Topic,
+        TenantSeen,
     },
 };
+use crate::topics::Topic;
 use crate::{
     app_certificates::{AppCertificate, AppCertificates},
     config::{Config, CredentialKind},

@@ -14,12 +14,14 @@ use super::{
     fake::{self, Fake, NOW, OTHER, TENANT, config, config_with, record, subscription},
     judge::judge,
     look::look,
-    report::{CheckReport, Link, Row, State},
+    report::CheckReport,
     seen::{
         CertificateSeen, Claims, CredentialSeen, EncryptionCertificate, Granted, Handshake, KeyName, KeyringSeen,
-        KeyringUnseen, Seen, TenantSeen, Topic,
+        KeyringUnseen, Seen, TenantSeen,
     },
 };
+use crate::finding::{Link, Row, State};
+use crate::topics::Topic;
 use crate::{
     config::Config,
     coverage::Coverage,

@@ -8,7 +8,7 @@ use lambda_edge::{
 
 use super::ports::Publish;
 use crate::{
-    aws::outside,
+    aws_error::outside,
     filter_policy::FilterPolicy,
     ports::{OutsideError, Subscriptions},
     subscriber::Subscriber,

@@ -5,12 +5,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::finding::{Link, Row, State, line, lines};
+use crate::topics::Topic;
 use crate::{
-    check::{
-        judge::{covered, heard},
-        report::{Link, Row, State, line, lines},
-        seen::Topic,
-    },
+    check::judge::{covered, heard},
     coverage::Coverage,
     drill::MOST_SHOWN,
     filter_policy::{FilterPolicy, Passes, Scope},

@@ -14,7 +14,8 @@ use crate::{
         Outcome::{Failed, Renewed},
         Report,
     },
-    run::{Asked, RunError, verdict},
+    run::Asked,
+    verdict::{NotCovered, verdict},
     watch::monitor,
 };
 
@@ -53,7 +54,7 @@ async fn kept_from(fake: &Fake, operation: &str, how: &str) {
     if operation == "create" {
         let of_the_last_policy = metric(fake, "SubscriptionSecondsRemaining");
         assert_eq!((metric(fake, "SubscriptionsLost"), of_the_last_policy), (1, 0), "{how}");
-        assert!(matches!(verdict(&report), Err(RunError::PolicyUnwatched(_))), "{how}: {report:?}");
+        assert!(matches!(verdict(&report), Err(NotCovered::PolicyUnwatched(_))), "{how}: {report:?}");
     }
     fake.state.borrow_mut().faults.clear();
     fake.state.borrow_mut().slow = None;
@@ -217,7 +218,7 @@ async fn signing_keys_that_do_not_come_at_first_come_at_the_second_attempt() {
 async fn signed_out(fake: &Fake, config: &Config, sentence: &str, mend: impl FnOnce()) -> Report {
     let (before, begun) = (fake.ids(), fake.now());
     let report = fake.run(config).await;
-    assert!(matches!(verdict(&report), Err(RunError::NothingRenewed(_))), "{report:?}");
+    assert!(matches!(verdict(&report), Err(NotCovered::NothingRenewed(_))), "{report:?}");
     assert!(report.policies[0].explanation.as_ref().unwrap().contains(sentence), "{report:?}");
     assert!(report.policies[0].seconds_remaining > 0, "{report:?}");
     assert!(fake.now().duration_since(begun) <= LONGEST);

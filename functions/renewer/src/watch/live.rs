@@ -12,7 +12,8 @@ use super::{
     trouble::Noted,
 };
 use crate::{
-    aws::{Live, RECONCILE, WATCH, outside, text},
+    aws::{Live, RECONCILE, WATCH, text},
+    aws_error::outside,
     check::live::Watchers,
     ports::OutsideError,
 };

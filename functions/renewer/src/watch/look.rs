@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     app_certificates::AppCertificates,
-    check::seen::Topic,
     config::{Config, CredentialKind},
     coverage::{Coverage, coverage, covered_topics, is_visible},
     ports::{StoredSecret, by},
     run::Invocation,
+    topics::Topic,
 };
 
 /// What the notes may take of what is reserved.

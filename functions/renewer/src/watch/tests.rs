@@ -12,9 +12,10 @@ use crate::{
     app_certificates::AppCertificates,
     config::{Config, CredentialKind},
     fake::{Fake, Fault, OTHER, SECOND_TOPIC, TENANT, URL, config, policy},
+    handler::{Answer, handle},
     ports::{Host as _, OutsideError},
     report::Outcome::{Failed, Recreated},
-    run::{Answer, Invocation, handle},
+    run::Invocation,
 };
 
 /// What a test does to the world.

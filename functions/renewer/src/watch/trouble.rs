@@ -10,7 +10,7 @@ use graph_notifications::{Policy, TenantId};
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::WatchReport;
-use crate::{act::LIFETIME, check::seen::Topic, records::sort_key};
+use crate::{act::LIFETIME, records::sort_key, topics::Topic};
 
 /// What is not seen for so long is over: when it comes again, it is new.
 const OVER_AFTER: SignedDuration = SignedDuration::from_mins(20);

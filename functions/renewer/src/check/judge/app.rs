@@ -4,11 +4,9 @@ use graph_subscriptions::{GraphErrorKind, TokenError};
 use jiff::Timestamp;
 
 use super::{PERMISSION, end_in_words, graph_step, state_of_end};
+use crate::finding::{Link, Row, State};
 use crate::{
-    check::{
-        report::{Link, Row, State},
-        seen::{CertificateSeen, CredentialSeen, Granted, Seen, TenantSeen},
-    },
+    check::seen::{CertificateSeen, CredentialSeen, Granted, Seen, TenantSeen},
     config::{Config, CredentialKind},
 };
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use crate::finding::{Link, Row};
+use crate::topics::Topic;
 use crate::{
-    check::{
-        report::{Link, Row},
-        seen::{Seen, Topic},
-    },
+    check::seen::Seen,
     config::Config,
     coverage::Coverage,
     ports::{OutsideError, Subscribers},

@@ -1,10 +1,8 @@
 //! Our own address, as Graph meets it before it accepts a subscription.
 
+use crate::finding::{Link, Row};
 use crate::{
-    check::{
-        report::{Link, Row},
-        seen::Seen,
-    },
+    check::seen::Seen,
     config::Config,
     ports::{HandshakeAnswer, OutsideError},
 };

@@ -4,11 +4,9 @@ use graph_subscriptions::signing_keys::{SigningKeysError, TokenVersion};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{RECONCILE, end_in_words, span, state_of_end};
+use crate::finding::{Link, Row, State};
 use crate::{
-    check::{
-        report::{Link, Row, State},
-        seen::{KeyName, KeyringUnseen, Seen},
-    },
+    check::seen::{KeyName, KeyringUnseen, Seen},
     config::Config,
 };
 

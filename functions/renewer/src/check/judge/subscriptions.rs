@@ -5,11 +5,9 @@ use graph_subscriptions::Subscription;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{RECONCILE, graph_step, span};
+use crate::finding::{Link, Row};
 use crate::{
-    check::{
-        report::{Link, Row},
-        seen::Seen,
-    },
+    check::seen::Seen,
     config::Config,
     plan::{proven_state, watches},
     records::{Record, sort_key},
