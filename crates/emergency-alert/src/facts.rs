@@ -38,7 +38,7 @@ pub struct Facts {
     pub relation: Relation,
     /// Whether the details of the call could not be read.
     pub degraded: bool,
-    /// Whether texts were cut or `raw` was left out to keep to [`MAX_JSON_BYTES`].
+    /// Whether texts were cut or `raw` was left out to keep to [`MAX_JSON_BYTES`](crate::MAX_JSON_BYTES).
     pub truncated: bool,
     /// The emergency calling policy under which the call was made.
     pub policy_name: String,
