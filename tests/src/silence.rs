@@ -9,18 +9,21 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | `town` | the world in memory, and the course of time |
+//! | `world` | the world in memory |
 //! | `renewer` | the renewer's ports over it |
 //! | `receiver` | the receiver's ports, and the gateway in front |
 //! | `scenarios` | what breaks |
+//! | `course` | the course of time |
 
+mod course;
 mod receiver;
 mod renewer;
 mod scenarios;
-mod town;
+mod world;
 
 use serde::Serialize;
 
+pub use course::run;
 pub use scenarios::{Scenario, scenarios};
 
 /// What a scenario left behind. Times are seconds since 1970.

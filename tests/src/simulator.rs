@@ -8,7 +8,7 @@
 //! - [`handshake`]: the endpoint validation
 //! - [`outbound`]: where requests to subscribers really go
 //! - [`faults`]: failures on demand
-//! - [`delivery`]: calls, and what became of their notifications
+//! - [`delivery`], [`ledger`]: calls, and what became of their notifications
 //! - [`sample`]: the sample events in `events/`
 
 use std::io;
@@ -32,6 +32,8 @@ mod graph;
 pub mod handshake;
 mod issuer_keys;
 pub mod keys;
+pub mod ledger;
+mod no_answer;
 pub mod notification;
 pub mod outbound;
 pub mod sample;
@@ -48,8 +50,8 @@ mod world;
 use applications::{ApplicationChange, ApplicationsError, CredentialsChange};
 use clock::Clock;
 use config::{Config, Settings, SettingsError};
-use delivery::{CALL_ENDED, CallReport, ControlError, DeliveryReport, Dial, Selector, Wait};
 use faults::Fault;
+use ledger::{CALL_ENDED, CallReport, ControlError, DeliveryReport, Dial, Selector, Wait};
 use signing_keys::SigningKey;
 use world::World;
 

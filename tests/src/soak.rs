@@ -104,7 +104,7 @@ mod tests {
     use graph_notifications::Keyring;
 
     use super::*;
-    use crate::simulator::delivery::Selector;
+    use crate::simulator::ledger::Selector;
     use observer::Change;
 
     async fn stage() -> Stage {

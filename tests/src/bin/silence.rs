@@ -3,12 +3,12 @@
 
 use std::io::{self, Write as _};
 
-use end_to_end::silence::scenarios;
+use end_to_end::silence::{run, scenarios};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     for scenario in scenarios() {
-        let course = serde_json::to_string(&scenario.run().await)?;
+        let course = serde_json::to_string(&run(&scenario).await)?;
         writeln!(io::stdout(), "{course}")?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The receiver's ports over the world in memory, the gateway in front of it, and calls as Graph reports them.
 
-use std::{cell::RefCell, collections::HashMap, rc::Weak};
+use std::{cell::RefCell, collections::HashMap, ops::Deref, rc::Rc};
 
 use ::receiver::{
     Config, Receiver,
@@ -14,7 +14,7 @@ use lambda_edge::{environment::Environment, event::BusEvent, publication::Public
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::town::{CLIENT, KEYRING, LOGIN, POLICIES, SECOND_TOPIC, State, TENANT, Town};
+use super::world::{CLIENT, KEYRING, LOGIN, POLICIES, SECOND_TOPIC, State, TENANT, World};
 use crate::simulator::{
     keys::shared,
     notification::{self, Caller, DocumentShape, EmergencyEvent, ItemOrigin},
@@ -38,6 +38,37 @@ thread_local! {
     static PRINTED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The world, and the receiver that serves in it at the moment.
+pub(super) struct System {
+    world: Rc<World>,
+    receiver: RefCell<Rc<Receiver<Outside>>>,
+}
+
+impl System {
+    /// One in which all is well.
+    pub(super) fn new(configure: impl FnOnce(&mut ::renewer::config::Config)) -> Self {
+        let world = Rc::new(World::new(configure));
+        Self { receiver: RefCell::new(Rc::new(start(Rc::clone(&world)))), world }
+    }
+
+    fn receiver(&self) -> Rc<Receiver<Outside>> {
+        Rc::clone(&self.receiver.borrow())
+    }
+
+    /// Lambda starts the receiver anew: what it held in memory is gone.
+    pub(super) fn restart_receiver(&self) {
+        self.receiver.replace(Rc::new(start(Rc::clone(&self.world))));
+    }
+}
+
+impl Deref for System {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
 /// Entra's keys as it gives them out.
 pub(super) fn published_keys(now: Timestamp) -> SigningKeys {
     let issuer = format!("{LOGIN}/{{tenantid}}/v2.0");
@@ -46,38 +77,38 @@ pub(super) fn published_keys(now: Timestamp) -> SigningKeys {
 }
 
 /// Posts a body to the notification address. Gives the status, unless the address cannot be reached.
-pub(super) async fn post(town: &Town, body: &str) -> Option<u16> {
+pub(super) async fn post(system: &System, body: &str) -> Option<u16> {
     let (unreachable, gateway_fails, broken, throttled, slow) = {
-        let state = town.state.borrow();
+        let state = system.state.borrow();
         let State { address_unreachable, gateway_fails, receiver_broken, receiver_throttled, receiver_slow, .. } =
             &*state;
         (*address_unreachable, *gateway_fails, *receiver_broken, *receiver_throttled, *receiver_slow)
     };
-    if unreachable || town.state.borrow_mut().probes_lost.pop() == Some(true) {
+    if unreachable || system.state.borrow_mut().probes_lost.pop() == Some(true) {
         return None;
     }
     let status = if gateway_fails {
         500
     } else if throttled {
-        town.aws("AWS/Lambda", "Throttles", FUNCTION, 1.0);
+        system.aws("AWS/Lambda", "Throttles", FUNCTION, 1.0);
         503
     } else if broken {
-        town.aws("AWS/Lambda", "Errors", FUNCTION, 1.0);
+        system.aws("AWS/Lambda", "Errors", FUNCTION, 1.0);
         500
     } else {
         let request = json!({"rawQueryString": "", "body": body, "requestContext": {"http": {"method": "POST"}}});
         let request = serde_json::from_value(request).expect("it is a request");
-        let response = town.receiver().handle(request, town.now.get()).await;
+        let response = system.receiver().handle(request, system.now.get()).await;
         let printed = PRINTED.with(RefCell::take);
-        town.state.borrow_mut().lines.extend(printed);
-        town.aws("AWS/Lambda", "Errors", FUNCTION, 0.0);
+        system.state.borrow_mut().lines.extend(printed);
+        system.aws("AWS/Lambda", "Errors", FUNCTION, 0.0);
         response.status_code
     };
     let counts = |from: u16| f64::from(u8::from(status / 100 == from));
-    town.aws("AWS/ApiGateway", "Count", API, 1.0);
-    town.aws("AWS/ApiGateway", "4xx", API, counts(4));
-    town.aws("AWS/ApiGateway", "5xx", API, counts(5));
-    town.aws("AWS/ApiGateway", "Latency", API, if slow { SLOW } else { USUAL });
+    system.aws("AWS/ApiGateway", "Count", API, 1.0);
+    system.aws("AWS/ApiGateway", "4xx", API, counts(4));
+    system.aws("AWS/ApiGateway", "5xx", API, counts(5));
+    system.aws("AWS/ApiGateway", "Latency", API, if slow { SLOW } else { USUAL });
     Some(status)
 }
 
@@ -110,13 +141,13 @@ impl Default for Call {
 
 impl Call {
     /// Reports it.
-    pub(super) async fn report(self, town: &Town) -> Option<u16> {
-        let body = self.body(town);
-        post(town, &body).await
+    pub(super) async fn report(self, system: &System) -> Option<u16> {
+        let body = self.body(system);
+        post(system, &body).await
     }
 
-    fn body(&self, town: &Town) -> String {
-        let (now, keyring) = (town.now.get(), town.keyring());
+    fn body(&self, system: &System) -> String {
+        let (now, keyring) = (system.now.get(), system.keyring());
         let key = keyring.current_key().expect("there is a key");
         let certificate = key.pair.certificate_base64().expect("it has a certificate");
         let certificate = BASE64_STANDARD.decode(certificate).expect("it is base64");
@@ -166,7 +197,7 @@ impl Call {
 }
 
 /// A receiver that has just started.
-pub(super) fn start(town: Weak<Town>) -> Receiver<Outside> {
+fn start(world: Rc<World>) -> Receiver<Outside> {
     let policies = POLICIES.join(",");
     let variables = HashMap::from([
         ("TENANT_ID", TENANT),
@@ -188,11 +219,11 @@ pub(super) fn start(town: Weak<Town>) -> Receiver<Outside> {
     ]);
     let lookup = |variable: &str| variables.get(variable).map(|value| (*value).to_owned());
     let config = Config::read(&Environment(&lookup)).expect("these settings are good");
-    Receiver::new(config, Outside(town), |line| PRINTED.with(|printed| printed.borrow_mut().push(line.to_owned())))
+    Receiver::new(config, Outside(world), |line| PRINTED.with(|printed| printed.borrow_mut().push(line.to_owned())))
 }
 
 /// What the receiver calls.
-pub(super) struct Outside(Weak<Town>);
+pub(super) struct Outside(Rc<World>);
 
 impl Outside {
     fn call<T>(
@@ -200,8 +231,7 @@ impl Outside {
         broken: impl FnOnce(&State) -> bool,
         effect: impl FnOnce(&mut State) -> T,
     ) -> Result<T, CallFailed> {
-        let town = self.0.upgrade().ok_or_else(|| CallFailed("the world is over".to_owned()))?;
-        let mut state = town.state.borrow_mut();
+        let mut state = self.0.state.borrow_mut();
         if broken(&state) { Err(CallFailed("it is out of order".to_owned())) } else { Ok(effect(&mut state)) }
     }
 

@@ -8,8 +8,7 @@ use ::renewer::{
         EventBus, Host, LeaseName, Microsoft, OutsideError, Secrets, StateTable, StoredSecret, Subscribers,
         Subscriptions, Topics, WebIdentity,
     },
-    records::Health,
-    records::{Record, sort_key},
+    records::{Health, Record, sort_key},
     subscriber::Subscriber,
     watch::ports::{Diary, Notes, PostProbe, SealProbe},
 };
@@ -26,8 +25,8 @@ use jiff::{SignedDuration, Timestamp};
 use zeroize::Zeroizing;
 
 use super::{
-    receiver::{self, published_keys},
-    town::{State, Town},
+    receiver::{self, System, published_keys},
+    world::State,
 };
 use crate::simulator::keys::shared;
 
@@ -36,22 +35,22 @@ const ENCRYPTION: usize = 10;
 
 /// One run, with a clock of its own: others go on meanwhile.
 pub(super) struct Run<'a> {
-    town: &'a Town,
+    system: &'a System,
     elapsed: Cell<SignedDuration>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn begun(town: &'a Town) -> Self {
-        Self { town, elapsed: Cell::default() }
+    pub(super) fn begun(system: &'a System) -> Self {
+        Self { system, elapsed: Cell::default() }
     }
 
     fn table<T>(&self, effect: impl FnOnce(&mut State) -> T) -> Result<T, OutsideError> {
-        let mut state = self.town.state.borrow_mut();
+        let mut state = self.system.state.borrow_mut();
         if state.table_down { Err(OutsideError("DynamoDB is down".to_owned())) } else { Ok(effect(&mut state)) }
     }
 
     fn graph<T>(&self, effect: impl FnOnce(&mut State) -> Result<T, GraphErrorKind>) -> Result<T, GraphError> {
-        let mut state = self.town.state.borrow_mut();
+        let mut state = self.system.state.borrow_mut();
         if state.graph_down { Err(GraphErrorKind::Unavailable) } else { effect(&mut state) }.map_err(|kind| {
             GraphError {
                 kind,
@@ -68,10 +67,10 @@ impl<'a> Run<'a> {
 impl Microsoft for Run<'_> {
     async fn token(&self, tenant: TenantId, _: &Credential, now: Timestamp) -> Result<AccessToken, TokenError> {
         let (refused, at_times) = {
-            let state = self.town.state.borrow();
+            let state = self.system.state.borrow();
             (state.entra_refuses.contains(&tenant.to_string().as_str()), state.entra_refuses_at_times)
         };
-        if refused || (at_times && self.town.now.get().as_second() / 300 % 2 == 0) {
+        if refused || (at_times && self.system.now.get().as_second() / 300 % 2 == 0) {
             let message = "the secret has expired".to_owned();
             return Err(TokenError { status: Some(401), codes: vec![7_000_222], message, retry_after: None });
         }
@@ -84,7 +83,7 @@ impl Microsoft for Run<'_> {
         _: TokenVersion,
         now: Timestamp,
     ) -> Result<SigningKeys, SigningKeysError> {
-        if self.town.state.borrow().signing_keys_down {
+        if self.system.state.borrow().signing_keys_down {
             return Err(SigningKeysError::Status(503));
         }
         Ok(published_keys(now))
@@ -159,11 +158,11 @@ impl WebIdentity for Run<'_> {
 impl Secrets for Run<'_> {
     async fn read(&self, id: &str) -> Result<Option<StoredSecret>, OutsideError> {
         let stored = |value: &String| StoredSecret { value: Zeroizing::new(value.clone()), version: value.clone() };
-        Ok(self.town.state.borrow().secrets.get(id).map(stored))
+        Ok(self.system.state.borrow().secrets.get(id).map(stored))
     }
 
     async fn replace(&self, id: &str, read: Option<&str>, value: &str) -> Result<bool, OutsideError> {
-        let mut state = self.town.state.borrow_mut();
+        let mut state = self.system.state.borrow_mut();
         let is_current = state.secrets.get(id).map(String::as_str) == read;
         if is_current {
             state.secrets.insert(id.to_owned(), value.to_owned());
@@ -230,7 +229,7 @@ impl EventBus for Run<'_> {
 
 impl Topics for Run<'_> {
     async fn subscribers(&self, topic: &str) -> Result<Subscribers, OutsideError> {
-        let confirmed = self.town.state.borrow().subscribers.get(topic).copied();
+        let confirmed = self.system.state.borrow().subscribers.get(topic).copied();
         let confirmed = confirmed.ok_or_else(|| OutsideError("Amazon SNS: NotFound".to_owned()))?;
         Ok(Subscribers { confirmed, pending: 0 })
     }
@@ -243,7 +242,7 @@ impl Subscriptions for Run<'_> {
     }
 
     async fn filter_policy(&self, topic: &str, _: &str) -> Result<Option<FilterPolicy>, OutsideError> {
-        let filtered = self.town.state.borrow().filtered.contains(&topic);
+        let filtered = self.system.state.borrow().filtered.contains(&topic);
         Ok(FilterPolicy::of_attributes(filtered.then_some(r#"{"city": ["Bern"]}"#), None))
     }
 }
@@ -257,7 +256,7 @@ impl SealProbe for Run<'_> {
 
 impl PostProbe for Run<'_> {
     async fn post_probe(&self, _: &str, body: &str) -> Result<u16, OutsideError> {
-        receiver::post(self.town, body).await.ok_or_else(|| OutsideError("it cannot be reached".to_owned()))
+        receiver::post(self.system, body).await.ok_or_else(|| OutsideError("it cannot be reached".to_owned()))
     }
 }
 
@@ -281,7 +280,7 @@ impl Diary for Run<'_> {
 
 impl Host for Run<'_> {
     fn now(&self) -> Timestamp {
-        self.town.now.get() + self.elapsed.get()
+        self.system.now.get() + self.elapsed.get()
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -293,7 +292,7 @@ impl Host for Run<'_> {
     }
 
     fn short_name(&self) -> Result<String, OutsideError> {
-        let mut state = self.town.state.borrow_mut();
+        let mut state = self.system.state.borrow_mut();
         state.names += 1;
         Ok(format!("{:08x}", state.names))
     }
@@ -311,6 +310,6 @@ impl Host for Run<'_> {
     }
 
     fn emit(&self, line: &str) {
-        self.town.state.borrow_mut().lines.push(line.to_owned());
+        self.system.state.borrow_mut().lines.push(line.to_owned());
     }
 }

@@ -7,9 +7,8 @@ use graph_notifications::Keyring;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Course,
-    receiver::{Call, post},
-    town::{self, KEYRING, OTHER, SECOND_TOPIC, State, TENANT, Town},
+    receiver::{Call, System, post},
+    world::{KEYRING, OTHER, SECOND_TOPIC, State, TENANT},
 };
 
 /// Right after a run of each schedule: the longest time until the next.
@@ -25,7 +24,7 @@ const SILENCE_DAYS: i64 = 35;
 const PAGERDUTY: &str = r#"[2, ["/", "PagerDutyRule.Arn"]]"#;
 const CHAT: &str = r#"[2, ["/", "ChatRule.Arn"]]"#;
 
-type Breaks = Box<dyn for<'a> Fn(&'a Rc<Town>) -> Breaking<'a>>;
+type Breaks = Box<dyn for<'a> Fn(&'a Rc<System>) -> Breaking<'a>>;
 type Breaking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// One thing that breaks.
@@ -45,11 +44,6 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Lets it happen.
-    pub async fn run(&self) -> Course {
-        town::run(self).await
-    }
-
     fn after_minutes(mut self, minutes: i64) -> Self {
         self.after = SignedDuration::from_mins(minutes);
         self
@@ -57,8 +51,8 @@ impl Scenario {
 
     /// Something else has changed hours before, and stayed so.
     fn while_changed(mut self, change: fn(&mut State)) -> Self {
-        self.first = Some(Box::new(move |town| {
-            change(&mut town.state.borrow_mut());
+        self.first = Some(Box::new(move |system| {
+            change(&mut system.state.borrow_mut());
             Box::pin(std::future::ready(()))
         }));
         self
@@ -72,40 +66,40 @@ impl Scenario {
 
 /// Something in the world changes, and stays so.
 fn changed(name: &'static str, change: fn(&mut State)) -> Scenario {
-    happening(name, move |town| {
-        change(&mut town.state.borrow_mut());
+    happening(name, move |system| {
+        change(&mut system.state.borrow_mut());
         Box::pin(std::future::ready(()))
     })
 }
 
 /// A call comes, after something in the world has changed.
 fn called(name: &'static str, change: fn(&mut State), call: fn() -> Call) -> Scenario {
-    happening(name, move |town| {
-        change(&mut town.state.borrow_mut());
+    happening(name, move |system| {
+        change(&mut system.state.borrow_mut());
         Box::pin(async move {
-            call().report(town).await;
+            call().report(system).await;
         })
     })
 }
 
 /// A metric of AWS's has a value, once.
 fn measured(name: &'static str, of: [&'static str; 4], value: f64) -> Scenario {
-    happening(name, move |town| {
+    happening(name, move |system| {
         let [namespace, metric, dimension, resource] = of;
-        town.aws(namespace, metric, (dimension, resource), value);
+        system.aws(namespace, metric, (dimension, resource), value);
         Box::pin(std::future::ready(()))
     })
 }
 
 /// Something becomes of a call at a rule on the event bus, once.
 fn at_the_rule(name: &'static str, metric: &'static str, rule: &'static str) -> Scenario {
-    happening(name, move |town| {
-        town.aws_of("AWS/Events", metric, vec![("EventBusName", "EventBus"), ("RuleName", rule)], 1.0);
+    happening(name, move |system| {
+        system.aws_of("AWS/Events", metric, vec![("EventBusName", "EventBus"), ("RuleName", rule)], 1.0);
         Box::pin(std::future::ready(()))
     })
 }
 
-fn happening(name: &'static str, breaks: impl for<'a> Fn(&'a Rc<Town>) -> Breaking<'a> + 'static) -> Scenario {
+fn happening(name: &'static str, breaks: impl for<'a> Fn(&'a Rc<System>) -> Breaking<'a> + 'static) -> Scenario {
     Scenario { name, after: RIGHT_AFTER, lasts: AN_HOUR, configure: |_, _| (), first: None, breaks: Box::new(breaks) }
 }
 
@@ -170,9 +164,9 @@ fn in_the_receiver() -> Vec<Scenario> {
         changed("the gateway answers 500", |state| state.gateway_fails = true),
         changed("the address cannot be reached", |state| state.address_unreachable = true),
         changed("the address answers every other probe", |state| state.probes_lost = [false, true].repeat(6)),
-        happening("the receiver starts anew and may not read the keyring", |town| {
-            town.state.borrow_mut().receivers_secret_down = true;
-            town.restart_receiver();
+        happening("the receiver starts anew and may not read the keyring", |system| {
+            system.state.borrow_mut().receivers_secret_down = true;
+            system.restart_receiver();
             Box::pin(std::future::ready(()))
         }),
         changed("the receiver may no longer read the keyring", |state| state.receivers_secret_down = true),
@@ -202,10 +196,10 @@ fn in_the_receiver() -> Vec<Scenario> {
         }),
         called("a call comes late", nothing, || Call { age: SignedDuration::from_mins(6), ..Call::default() }),
         called("many forgeries", nothing, || flood(60)),
-        happening("many requests that are no notifications", |town| {
+        happening("many requests that are no notifications", |system| {
             Box::pin(async move {
                 for _ in 0..120 {
-                    post(town, "{}").await;
+                    post(system, "{}").await;
                 }
             })
         }),
@@ -217,20 +211,20 @@ fn in_time() -> Vec<Scenario> {
     secret.configure = |config, then| config.client_secret_expires_at = Some(then + DAY * 30);
     vec![
         secret,
-        happening("nobody has called for many days", |town| {
+        happening("nobody has called for many days", |system| {
             // Of the time before only what is noted of it counts.
-            let mut state = town.state.borrow_mut();
+            let mut state = system.state.borrow_mut();
             let notes = state.notes.as_mut().expect("a watch has run");
-            notes.since = town.now.get() - DAY * i32::try_from(SILENCE_DAYS).unwrap_or_default();
+            notes.since = system.now.get() - DAY * i32::try_from(SILENCE_DAYS).unwrap_or_default();
             Box::pin(std::future::ready(()))
         }),
-        happening("the stored signing keys are a day old", |town| {
-            let mut keyring = town.keyring();
+        happening("the stored signing keys are a day old", |system| {
+            let mut keyring = system.keyring();
             if let Some(keys) = &mut keyring.signing_keys {
-                keys.fetched_at = town.now.get() - DAY;
+                keys.fetched_at = system.now.get() - DAY;
             }
             let text = keyring.to_json().expect("it can be written").to_string();
-            let mut state = town.state.borrow_mut();
+            let mut state = system.state.borrow_mut();
             state.secrets.insert(KEYRING.to_owned(), text);
             state.signing_keys_down = true;
             Box::pin(std::future::ready(()))

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::applications::{ApplicationChange, ApplicationsError, CredentialsChange};
 use super::clock::graph_time;
-use super::delivery::{CALL_ENDED, CallReport, ControlError, Dial, Selector, Wait};
 use super::faults::Fault;
+use super::ledger::{CALL_ENDED, CallReport, ControlError, Dial, Selector, Wait};
 use super::world::World;
 
 pub(crate) fn routes() -> Router<Arc<World>> {

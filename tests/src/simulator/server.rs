@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use super::browser_requests::Names;
+use super::no_answer::WithoutAnswer;
 use super::world::World;
 use super::{control, entra, graph};
 
@@ -44,17 +45,6 @@ async fn for_programs_only(State(names): State<Names>, request: Request<Body>, n
         Ok(()) => next.run(request).await,
         Err(refused) => (StatusCode::FORBIDDEN, refused.to_string()).into_response(),
     }
-}
-
-/// The mark of an answer that must not be sent.
-#[derive(Clone, Copy)]
-struct WithoutAnswer;
-
-/// An answer that closes the connection instead.
-pub(crate) fn without_answer() -> Response {
-    let mut response = ().into_response();
-    response.extensions_mut().insert(WithoutAnswer);
-    response
 }
 
 #[derive(Debug, thiserror::Error)]

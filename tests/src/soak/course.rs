@@ -21,7 +21,7 @@ use super::stage::{START, Stage};
 use super::weather::some_time;
 use super::world::Run;
 use crate::simulator::config::Lists;
-use crate::simulator::delivery::Selector;
+use crate::simulator::ledger::Selector;
 
 /// The template's schedule.
 pub(super) const SCHEDULE: SignedDuration = SignedDuration::from_mins(15);

@@ -10,7 +10,7 @@ use graph_notifications::{Keyring, Policies, Policy};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::report::minutes;
+use super::timeline::minutes;
 
 /// How long Graph repeats a notification, by its documentation: what it is encrypted for and authenticated by is needed as long.
 const REPEATED: SignedDuration = SignedDuration::from_hours(4);

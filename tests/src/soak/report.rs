@@ -8,6 +8,7 @@ use super::Options;
 use super::course::{AVERAGE_GAP, Counts, Course};
 use super::observer::{Cause, Without};
 use super::stage::{Failure, Stage};
+use super::timeline::minutes;
 use super::weather::LONGEST_HARMLESS_STORM;
 
 /// How many gaps it takes to say something of their average.
@@ -171,9 +172,4 @@ impl fmt::Display for Report {
 fn list<T: AsRef<str>>(f: &mut fmt::Formatter<'_>, title: &str, counted: &[(T, u64)]) -> fmt::Result {
     writeln!(f, "{title}:")?;
     counted.iter().try_for_each(|(what, times)| writeln!(f, "  {}: {times}", what.as_ref()))
-}
-
-/// A length of time for people.
-pub(super) fn minutes(length: SignedDuration) -> String {
-    format!("{} min {} s", length.as_mins(), length.as_secs() % 60)
 }

@@ -8,8 +8,8 @@ use renewer::{
 };
 
 use super::observer::{Mark, Seen};
-use super::report::minutes;
 use super::stage::Stage;
+use super::timeline::minutes;
 
 /// Keys and client states go 48 hours after their last use: after two storms at most, one before the run that could notice
 /// the last use, and one before the run that could remove them. A list that names what was deleted does so for a day, and in doubt

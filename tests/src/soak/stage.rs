@@ -22,7 +22,7 @@ use super::weather::{Strike, Weather};
 use crate::simulator::Simulator;
 use crate::simulator::clock::Clock;
 use crate::simulator::config::{self as simulated, Application, CLIENT_ID, CLIENT_SECRET, ROLE, Tenant};
-use crate::simulator::delivery::Dial;
+use crate::simulator::ledger::Dial;
 
 /// The secret that holds the keyring.
 pub(super) const KEYRING: &str = "keyring";

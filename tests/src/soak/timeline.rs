@@ -161,6 +161,11 @@ impl Drop for Sleep<'_> {
     }
 }
 
+/// A length of time for people.
+pub(super) fn minutes(length: SignedDuration) -> String {
+    format!("{} min {} s", length.as_mins(), length.as_secs() % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -23,8 +23,8 @@ use zeroize::Zeroizing;
 use super::aws::Aws;
 use super::calls::{Call, Service};
 use super::observer::{Change, Mark};
-use super::report::minutes;
 use super::stage::Stage;
+use super::timeline::minutes;
 use super::weather::{Crash, Strike};
 use crate::simulator::faults::{Effect, Fault, Operation};
 

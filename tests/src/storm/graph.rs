@@ -27,8 +27,8 @@ use crate::{
         },
     },
     simulator::{
-        delivery::{DELIVERY_LIFE, FIRST_LIMIT, RETRY_LIMIT, backoff},
         keys::shared,
+        ledger::{DELIVERY_LIFE, FIRST_LIMIT, RETRY_LIMIT, backoff},
         notification::{self, Caller, DocumentShape, EmergencyEvent, ItemOrigin},
         sealing,
         signing_keys::SigningKey,
