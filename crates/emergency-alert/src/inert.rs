@@ -97,7 +97,8 @@ fn joins_labels(dot: char, before: &[char], after: &[char]) -> bool {
     let Some(next) = after.first().filter(|next| !next.is_whitespace()) else { return false };
     let www = before.len() >= 3
         && before[before.len() - 3..].iter().all(|c| c.eq_ignore_ascii_case(&'w'))
-        && !before[..before.len() - 3].last().is_some_and(|c| c.is_alphanumeric());
+        // Between other scripts and Latin a line may be broken, and then it begins with this.
+        && !before[..before.len() - 3].last().is_some_and(char::is_ascii_alphanumeric);
     // This one ends sentences in Chinese and Japanese, where no space follows.
     let sentence = matches!(dot, '\u{3002}' | '\u{ff61}') && !(last.is_ascii() && next.is_ascii());
     let label = next.is_alphabetic() && after.get(1).is_some_and(|second| of_label(*second));
@@ -176,6 +177,7 @@ mod tests {
             ("evil．example", "evil． example"),
             ("evil。example", "evil。 example"),
             ("www。例子", "www。 例子"),
+            ("例子www．-x", "例子www． -x"),
             ("evil.\u{fe0f}example", "evil. example"),
             ("❤.ws", "❤. ws"),
             ("https：//evil", "https： //evil"),
