@@ -17,6 +17,8 @@ step cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 
 step cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
+step "${PYTHON:-python3}" local/circles.py .
+
 # The AWS clients in these two ask for a Region even though they call nothing.
 AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0
 export AWS_DEFAULT_REGION SAM_CLI_TELEMETRY
