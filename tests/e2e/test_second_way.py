@@ -1,6 +1,6 @@
 """The second way out: when Amazon SNS in the home Region does not take an alert, the topic in another Region does.
 
-The two stacks are made as README.md says. That an answer comes within Graph's three seconds is what its outcome says: one that does
+The two stacks are made as docs/regions.md says. That an answer comes within Graph's three seconds is what its outcome says: one that does
 not is `timedOut`. The receiver's own limit is shown in virtual time, by `functions/receiver/tests/handler.rs`.
 """
 
