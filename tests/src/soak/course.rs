@@ -278,9 +278,9 @@ impl<'a> Course<'a> {
             self.stage.observer.borrow_mut().run_missed();
             return;
         }
-        self.plan_invocation(now, "schedule", Asked::ToReconcile);
+        self.plan_invocation(now, "schedule", Asked::BySchedule);
         if let Some(later) = twice {
-            self.plan_invocation(now + later, "schedule", Asked::ToReconcile);
+            self.plan_invocation(now + later, "schedule", Asked::BySchedule);
         }
     }
 
