@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
 
-use crate::operator_text::transport_text;
+pub use crate::operator_text::transport_text;
 
 /// The largest answer that is read, in bytes: many times what a full page of subscriptions takes.
 const LARGEST_ANSWER: usize = 4 * 1024 * 1024;

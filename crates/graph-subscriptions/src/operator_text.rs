@@ -19,7 +19,8 @@ pub(crate) fn operator_text(text: &str, secrets: &[&str]) -> String {
 }
 
 /// An error of the HTTP client with all its causes, and without the address, which may hold a page token.
-pub(crate) fn transport_text(error: reqwest::Error) -> String {
+#[must_use]
+pub fn transport_text(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -300,12 +300,13 @@ impl<W: World> Acting<'_, W> {
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Done, NotDone> {
-        // What could not be created again in this run is not deleted in it, nor what the next run would not know of.
+        // What could not be created again in this run is not deleted in it, nor, if it works, where its successor would be unknown
+        // to the next run.
         self.calls.in_time()?;
         let begun_at = self.world().now();
-        let is_recorded = self.can_record(&replace.create).await?;
+        let may_delete = !replace.works || self.can_record(&replace.create).await?;
         for id in &replace.ids {
-            let deleted = if is_recorded {
+            let deleted = if may_delete {
                 self.delete(replace.policy.tenant, id).await.map_err(|error| error.to_string())
             } else {
                 Err(UNRECORDED.to_owned())

@@ -23,6 +23,7 @@ use crate::{
 pub trait Outside: Surroundings + Deployment + drill::ports::Stage + watch::ports::Watched {}
 
 impl<O: Surroundings + Deployment + drill::ports::Stage + watch::ports::Watched> Outside for O {}
+
 /// What an invocation returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]

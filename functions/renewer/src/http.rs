@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use graph_subscriptions::http::transport_text;
 use reqwest::Response;
 
 /// As long as Graph waits for the answer to a validation request.
@@ -24,12 +25,5 @@ pub(crate) fn transport(error: reqwest::Error, patience: Duration) -> String {
     if error.is_timeout() {
         return format!("it timed out after {} seconds", patience.as_secs());
     }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    transport_text(error)
 }

@@ -141,15 +141,8 @@ pub async fn reconcile(world: &impl World, config: &Config, invocation: Invocati
     if let Err(error) = world.note_reconciled(world.now()).await {
         report.problems.push(format!("it cannot be noted that the run has ended, and it will be missed: {error}"));
     }
-    finish(
-        world,
-        config,
-        &lease,
-        invocation.owner,
-        asked.patience_at_end(world.now(), invocation.ends_at),
-        &mut report,
-    )
-    .await;
+    let patience = asked.patience_at_end(world.now(), invocation.ends_at);
+    finish(world, config, &lease, invocation.owner, patience, &mut report).await;
     report
 }
 

@@ -459,6 +459,10 @@ async fn a_subscription_that_graph_denies_and_will_not_have_twice_is_renewed_by_
     fake.state.borrow_mut().lies = Some(Listing::default());
     let report = fake.run(&config("Global")).await;
     assert_eq!((outcomes(&report), fake.ids()), (only("Global", Adopted), vec!["new-4".to_owned()]));
+    assert!(
+        fake.state.borrow().records.values().all(|record| record.replaces.is_none()),
+        "one that lives was not lost"
+    );
     assert_eq!((fake.called("create"), fake.called("renew"), fake.called("delete")), (1, 1, 0));
     assert!(fake.state.borrow().events.is_empty(), "nothing was lost");
     fake.assert_sound(&config("Global"));
@@ -1572,6 +1576,8 @@ async fn a_subscription_that_cannot_be_replaced_is_kept_alive() {
             let report = fake.run_for(&config("Global"), &asked).await;
             assert!(report.policies[0].seconds_remaining > 84_000, "{report:?}");
             assert!(!report.ok && fake.ids() == ["new-4"], "{report:?}");
+            // Its calls still arrive.
+            assert!(fake.state.borrow().events.iter().all(|event| event.state == "tampered"));
             fake.advance(QUARTER);
         }
     }

@@ -557,6 +557,21 @@ async fn while_records_cannot_be_written_what_was_created_is_kept() {
 }
 
 #[tokio::test]
+async fn what_delivers_elsewhere_is_replaced_although_records_cannot_be_written() {
+    let fake = settled("Global").await;
+    let id = fake.ids()[0].clone();
+    fake.held(&id, |one| one.notification_url = "https://elsewhere.example/".to_owned());
+    fake.state.borrow_mut().records_unwritable = true;
+    fake.state.borrow_mut().calls.clear();
+    for minute in 1..5 {
+        pass(&fake, &config("Global"), minute).await;
+        fake.advance(MINUTE);
+    }
+    assert_eq!((fake.called("delete"), fake.ids().len()), (1, 1));
+    assert!(fake.ids()[0] != id);
+}
+
+#[tokio::test]
 async fn what_somebody_changed_and_cannot_be_replaced_is_told_by_runs_and_not_by_every_pass() {
     let fake = settled("Global").await;
     let id = fake.ids()[0].clone();
